@@ -1,0 +1,1 @@
+"""brainad: find what does not belong in a brain MRI."""

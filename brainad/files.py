@@ -1,0 +1,169 @@
+"""Files that are complete or absent: atomic writes, JSON, CSV and content hashes."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from brainad.errors import ResourceError, UsageError
+
+# A cell that starts with one of these is run as a formula by spreadsheet programs.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that takes its place when the block succeeds.
+
+    The block may create a file or a folder there. If it raises, what it left is removed and
+    `path` stays as it was.
+
+    Raises:
+        ResourceError: the disk is full.
+        UsageError: the folder is not writable.
+    """
+    temporary = path.with_name(f".{path.name[-80:]}.{uuid4().hex[:8]}.partial{_ending(path)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        if temporary.is_dir() and path.is_dir():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    except OSError as error:
+        _remove(temporary)
+        raise _explain(error, path) from error
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def _ending(path: Path) -> str:
+    """Keep the ending, because writers choose the format (and gzip) by it."""
+    return "".join(path.suffixes[-2:]) if path.name.endswith(".gz") else path.suffix
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _explain(error: OSError, path: Path) -> Exception:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return ResourceError(
+            "no space left on the disk",
+            str(path),
+            "free some space and run the same command again; finished cases are kept",
+        )
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
+        return UsageError(
+            f"cannot write here: {error.strerror}",
+            str(path.parent),
+            "choose a folder that you may write to",
+        )
+    return error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes atomically."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write strict JSON (no NaN) atomically, in the order given.
+
+    Raises:
+        ValueError: the value holds NaN or infinity.
+    """
+    write_text(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UsageError: the file is missing, is not UTF-8 or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError("file not found", str(path), "check the path") from error
+    except (ValueError, RecursionError, OSError) as error:
+        raise UsageError(f"not a readable JSON file: {error}", str(path), "repair it") from error
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
+    """Write a UTF-8 comma separated table atomically; absent and None cells stay empty.
+
+    Text that a spreadsheet would run as a formula gets a leading apostrophe.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_cell(row.get(column)) for column in columns])
+    write_text(path, buffer.getvalue())
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
+        return f"'{value}"
+    return "" if value is None else value
+
+
+def read_csv(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
+    """Read a table with a header row; every cell is stripped text.
+
+    Raises:
+        UsageError: the file is unreadable, or a required column is missing.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"not a readable UTF-8 table: {error}", str(path), "repair it") from error
+    reader = csv.DictReader(io.StringIO(text))
+    missing = [name for name in required if name not in (reader.fieldnames or ())]
+    if missing:
+        raise UsageError(
+            f"column {', '.join(missing)} is missing; found {', '.join(reader.fieldnames or ())}",
+            str(path),
+            f"the first line must name the columns {', '.join(required)}",
+        )
+    return [{k: (v or "").strip() for k, v in row.items() if k is not None} for row in reader]
+
+
+def content_hash(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def value_hash(value: Any) -> str:
+    """Return a short SHA-256 of a JSON value that does not depend on key order."""
+    text = json.dumps(value, sort_keys=True, allow_nan=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def stat_signature(path: Path) -> tuple[str, int, int]:
+    """Return name, size in bytes and modification time in ns: cheap evidence of change."""
+    status = path.stat()
+    return path.name, status.st_size, status.st_mtime_ns

@@ -1,0 +1,102 @@
+"""The contract between the pipeline and a method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+
+from numpy.typing import NDArray
+
+from brainad.case import PreparedCase, Supervision, TrainingCase
+from brainad.plan import Fingerprint, MethodPlan, PreprocessingPlan, Resources
+from brainad.prediction import Prediction
+
+Encoding = Mapping[str, NDArray[Any]]
+P = TypeVar("P", bound=MethodPlan)
+
+
+class Scope(StrEnum):
+    """Whether a prediction depends on the case alone or on the company it keeps."""
+
+    CASE = "case"
+    COHORT = "cohort"
+
+
+class Method(Protocol):
+    """What every method does."""
+
+    @property
+    def scope(self) -> Scope:
+        """CASE: same answer alone and in company. COHORT: cases are scored together."""
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Channels it can look at; a case without any of them cannot be predicted."""
+
+    def fit(self, cases: Sequence[TrainingCase]) -> None:
+        """Learn from cases that carry the truth of the declared level."""
+
+    def predict(self, cases: Sequence[PreparedCase]) -> Iterator[Prediction]:
+        """Yield one prediction per case, in order.
+
+        Raises:
+            UsageError: `fit` is needed first, or a cohort is too small.
+            DataError: a case lacks what the method needs.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was learnt: tensors and plain values only."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+
+
+@runtime_checkable
+class EncodingMethod(Method, Protocol):
+    """A method whose costly part is done per case, so that it can be kept and resumed.
+
+    ``predict(cases)`` equals ``score(cases, [encode(case) for case in cases])`` and
+    ``fit(cases)`` equals ``remember`` of the same encodings.
+    """
+
+    @property
+    def encoding_key(self) -> str:
+        """Identifies the settings and weights that `encode` depends on."""
+
+    def encode(self, case: PreparedCase) -> Encoding:
+        """Turn one case into arrays; independent of all other cases."""
+
+    def score(
+        self, cases: Sequence[PreparedCase], encodings: Sequence[Encoding]
+    ) -> Iterator[Prediction]:
+        """Yield one prediction per case, in order."""
+
+    def remember(self, encodings: Sequence[Encoding]) -> None:
+        """Keep encodings of reference cases, against which later cases are scored alone."""
+
+
+@dataclass(frozen=True)
+class MethodSpec(Generic[P]):
+    """All that the pipeline knows about a method.
+
+    Args:
+        name: the folder's name.
+        summary: one line for users.
+        citation: the paper.
+        supervision: what the method may see in `fit`.
+        minimum_cases: smallest cohort (COHORT scope without reference) it accepts.
+        plan_type: the method's own settings.
+        plan: the rule that makes them.
+        build: constructor; loads nothing but its encoder.
+    """
+
+    name: str
+    summary: str
+    citation: str
+    supervision: Supervision
+    minimum_cases: int
+    plan_type: type[P]
+    plan: Callable[[Fingerprint, PreprocessingPlan, Resources], P]
+    build: Callable[[P, Resources], Method]
