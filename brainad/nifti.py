@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 
 from brainad.errors import DataError
 from brainad.files import replacing
@@ -21,9 +22,16 @@ ENDINGS = (".nii.gz", ".nii")
 # No clinical head scan comes near this; a header that claims more is damaged or hostile.
 _MAX_VOXELS = 1_000_000_000
 _READ_ERRORS = (
-    ImageFileError, HeaderDataError, OSError, EOFError, ValueError, OverflowError, zlib.error,
-    gzip.BadGzipFile, MemoryError,
-)  # fmt: skip
+    ImageFileError,
+    HeaderDataError,
+    WrapStructError,
+    OSError,
+    EOFError,
+    ValueError,
+    OverflowError,
+    MemoryError,
+    zlib.error,
+)
 
 
 def case_stem(path: Path) -> str | None:
@@ -40,7 +48,7 @@ def read_grid(path: Path) -> Grid:
     Raises:
         DataError: unreadable, not 3D, or an impossible geometry.
     """
-    return _grid(_open(path), path)
+    return _grid(_open(path), str(path))
 
 
 def read_volume(path: Path) -> Volume:
@@ -49,14 +57,34 @@ def read_volume(path: Path) -> Volume:
     Raises:
         DataError: unreadable or truncated, not 3D, or an impossible geometry.
     """
-    image = _open(path)
-    grid = _grid(image, path)
+    return _volume(_open(path), str(path))
+
+
+def volume_from_image(image: nib.nifti1.Nifti1Image) -> Volume:
+    """Take the values and the grid of an image in memory, as float32.
+
+    Raises:
+        DataError: not 3D, or an impossible geometry.
+    """
+    return _volume(image, "image in memory")
+
+
+def image_from_volume(volume: Volume) -> nib.nifti1.Nifti1Image:
+    """Make an image in memory: uint8 for a mask, float32 for everything else."""
+    data = volume.data.astype(np.uint8 if volume.data.dtype == np.bool_ else np.float32)
+    image = nib.nifti1.Nifti1Image(data, volume.grid.affine)
+    image.header.set_xyzt_units("mm")
+    return image
+
+
+def _volume(image: Any, where: str) -> Volume:
+    grid = _grid(image, where)
     try:
         data = np.asarray(image.dataobj, dtype=np.float32).reshape(grid.shape)
     except _READ_ERRORS as error:
         raise DataError(
             f"the voxels cannot be read: {error}",
-            str(path),
+            where,
             "the file is truncated or damaged; copy it again from its source",
         ) from error
     return Volume(data, grid)
@@ -75,29 +103,29 @@ def _open(path: Path) -> Any:
         ) from error
 
 
-def _grid(image: Any, path: Path) -> Grid:
+def _grid(image: Any, where: str) -> Grid:
     shape = tuple(int(n) for n in image.shape)
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if image.get_data_dtype().fields:
-        raise DataError("a colour image, not intensities", str(path), "export the scan itself")
+        raise DataError("a colour image, not intensities", where, "export the scan itself")
     if len(shape) != 3:
         raise DataError(
             f"a {len(shape)}D image of shape {shape}; a 3D scan is needed",
-            str(path),
+            where,
             "split it into one file per volume, for example with nibabel.funcs.four_to_three",
         )
     if min(shape) < 2:
-        raise DataError(f"a single slice, shape {shape}", str(path), "a 3D scan is needed")
+        raise DataError(f"a single slice, shape {shape}", where, "a 3D scan is needed")
     if np.prod(shape, dtype=np.float64) > _MAX_VOXELS:
         raise DataError(
-            f"the header claims {shape} voxels", str(path), "the header is damaged; convert again"
+            f"the header claims {shape} voxels", where, "the header is damaged; convert again"
         )
     try:
         return Grid((shape[0], shape[1], shape[2]), image.affine)
     except ValueError as error:
         raise DataError(
-            f"impossible geometry: {error}", str(path), "repair the sform/qform of the file"
+            f"impossible geometry: {error}", where, "repair the sform/qform of the file"
         ) from error
 
 
@@ -112,16 +140,13 @@ def write_volume(path: Path, volume: Volume, like: Path | None = None) -> None:
     Raises:
         ValueError: `like` lies on another grid.
     """
-    is_mask = volume.data.dtype == np.bool_
-    data = np.asarray(volume.data, dtype=np.uint8 if is_mask else np.float32)
-    if like is None:
-        image = nib.nifti1.Nifti1Image(data, volume.grid.affine)
-        image.header.set_xyzt_units("mm")
-    else:
+    image = image_from_volume(volume)
+    if like is not None:
         header = _open(like).header
         if not read_grid(like).matches(volume.grid):
             raise ValueError(f"{like} lies on another grid")
         # Passing no affine keeps sform, qform and both codes exactly as they were stored.
+        data = np.asanyarray(image.dataobj)
         image = nib.nifti1.Nifti1Image(data, None, _clean_header(header, data))
     with replacing(path) as temporary:
         if path.name.endswith(".gz"):

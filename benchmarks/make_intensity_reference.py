@@ -1,0 +1,45 @@
+"""Make the built-in intensity reference from healthy phantoms (and the template for T1)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import brainad.preprocessing as package
+from brainad.phantom import PhantomOptions, make_phantom
+from brainad.preprocessing.normalisation import PERCENTILES, NyulReference, fit_reference
+from brainad.preprocessing.template import MNI152, load_template
+
+PHANTOM_SEEDS = range(900_000, 900_008)
+PHANTOM_CHANNELS = ("T1CE", "T2", "FLAIR")
+
+
+def phantom_reference(channel: str) -> NyulReference:
+    """Fit the standard of a channel that the template does not have."""
+    phantoms = [make_phantom(PhantomOptions(channels=(channel,)), seed) for seed in PHANTOM_SEEDS]
+    return fit_reference(
+        [phantom.images[channel].data for phantom in phantoms],
+        [phantom.brain.data for phantom in phantoms],
+    )
+
+
+def main() -> None:
+    template = load_template(MNI152)
+    references = {"T1": fit_reference([template.image.data], [template.brain.data])}
+    references |= {channel: phantom_reference(channel) for channel in PHANTOM_CHANNELS}
+    table = {
+        "format_version": 1,
+        "source": "T1: MNI152 template; others: 8 healthy phantoms, seeds 900000 to 900007",
+        "percentiles": list(PERCENTILES),
+        "landmarks": {
+            name: [round(value, 3) for value in reference.landmarks]
+            for name, reference in references.items()
+        },
+    }
+    path = Path(str(package.__file__)).parent / "intensity_reference.json"
+    path.write_text(json.dumps(table, indent=1) + "\n")
+    print(path.read_text())
+
+
+if __name__ == "__main__":
+    main()

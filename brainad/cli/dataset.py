@@ -1,0 +1,248 @@
+"""Commands on raw datasets: verify, measure, plan, preprocess."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from brainad.cli.arguments import Parser, count
+from brainad.cli.progress import make_watch
+from brainad.cli.runner import EXIT_CASES_FAILED, EXIT_DONE, run
+from brainad.cli.tables import format_table
+from brainad.errors import UsageError
+from brainad.files import write_csv, write_json
+from brainad.inference.outputs import FAILURE_COLUMNS
+from brainad.input_folder import find_cases
+from brainad.pipeline.cases import Outcome, Share
+from brainad.pipeline.dataset import FAILURES_FILE, DatasetWork, verify_dataset
+from brainad.pipeline.deliver import failure_marker
+from brainad.pipeline.folder import describe_input
+from brainad.pipeline.inspect import inspect_cases, log_problems
+from brainad.pipeline.resources import SECONDS_PER_CASE, measure_resources
+from brainad.plan import Plan, Resources
+from brainad.preprocessing.problem import Problem, has_errors
+from brainad.workspace import Workspace, find_workspace, shard_from_environment
+
+_log = logging.getLogger(__name__)
+
+
+def workspace_of(arguments: argparse.Namespace) -> Workspace:
+    """Locate the root folders that the flags and the environment name."""
+    roles = ("raw", "preprocessed", "results", "weights")
+    return find_workspace({role: getattr(arguments, role) for role in roles})
+
+
+def resources_of(arguments: argparse.Namespace) -> Resources:
+    """Measure the machine with the device and time budget of the flags."""
+    weights = workspace_of(arguments).weights
+    return measure_resources(weights, arguments.device, arguments.seconds_per_case)
+
+
+def share_of(arguments: argparse.Namespace) -> Share:
+    """Return the part of the case list to work on: from the flags, else from a SLURM array."""
+    if arguments.num_parts is not None or arguments.part_id is not None:
+        return Share(arguments.num_parts or 1, arguments.part_id or 0)
+    array = shard_from_environment()
+    if array is None:
+        return Share()
+    _log.info("part %d of %d, from the SLURM array job", array[1], array[0])
+    return Share(*array)
+
+
+def add_share_flags(parser: Parser) -> None:
+    """Add the flags that spread cases over machines."""
+    parser.flag("-num_parts", type=count, help="spread the cases over this many runs (default 1)")
+    parser.flag("-part_id", type=count, help="which of them this is, from 0")
+
+
+def add_budget_flag(parser: Parser) -> None:
+    """Add the time budget that the planner picks the encoder's work from."""
+    parser.flag(
+        "-seconds_per_case",
+        type=float,
+        default=SECONDS_PER_CASE,
+        help=f"encoding time that the plan may spend on a case (default {SECONDS_PER_CASE:.0f})",
+    )
+
+
+def _dataset_parser(prog: str, description: str) -> Parser:
+    parser = Parser(prog, description)
+    parser.flag("-d", "--dataset", nargs="+", required=True, metavar="DATASET",
+                help="501, Dataset501_X, or a path; several are allowed")  # fmt: skip
+    parser.flag("-np", type=count, default=1, help="worker processes (default 1)")
+    parser.workspace_flags()
+    return parser
+
+
+def _works(arguments: argparse.Namespace) -> list[DatasetWork]:
+    workspace = workspace_of(arguments)
+    watch = make_watch(arguments.disable_progress_bar, arguments.quiet)
+    folders = [workspace.dataset_folder(name) for name in arguments.dataset]
+    processes = max(1, arguments.np)
+    return [
+        DatasetWork(folder, workspace.preprocessed_folder(folder), watch, processes)
+        for folder in folders
+    ]
+
+
+def verify_dataset_main() -> None:
+    """Run brainad_verify_dataset."""
+    parser = Parser("brainad_verify_dataset", "Check a raw dataset or a folder of scans.")
+    parser.flag("-d", "--dataset", nargs="+", metavar="DATASET", help="501, name or path")
+    parser.flag("-i", metavar="FOLDER", help="a plain folder of scans instead of a dataset")
+    parser.flag("-o", metavar="FILE", help="also write the findings as JSON")
+    parser.flag("--strict", action="store_true", help="warnings count as errors")
+    parser.flag("-np", type=count, default=1, help="worker processes (default 1)")
+    parser.workspace_flags()
+    run(parser, _verify)
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    if bool(arguments.i) == bool(arguments.dataset):
+        raise UsageError("give either -d or -i", "brainad_verify_dataset", "see -h")
+    problems: list[Problem] = []
+    if arguments.i:
+        problems += _verify_folder(Path(arguments.i), arguments)
+    else:
+        for work in _works(arguments):
+            problems += verify_dataset(*work.inspect(), work.derived)
+    rows = [
+        {"level": p.level, "case": p.case_id, "check": p.check, "message": p.message, "fix": p.fix}
+        for p in problems
+    ]
+    print(format_table(rows) if rows else "no problems found")
+    if arguments.o:
+        tables = [{**asdict(p), "files": [str(file) for file in p.files]} for p in problems]
+        write_json(Path(arguments.o), {"format_version": 1, "problems": tables})
+    warned = any(problem.level == "warning" for problem in problems)
+    bad = has_errors(problems) or (arguments.strict and warned)
+    return EXIT_CASES_FAILED if bad else EXIT_DONE
+
+
+def _verify_folder(folder: Path, arguments: argparse.Namespace) -> Sequence[Problem]:
+    found = find_cases(folder)
+    describe_input(found)
+    scratch = workspace_of(arguments).preprocessed / "checked_folders" / folder.resolve().name
+    watch = make_watch(arguments.disable_progress_bar, arguments.quiet)
+    inspection = inspect_cases(found.cases, scratch, None, watch, max(1, arguments.np))
+    clashes = [
+        Problem("error", name, "files", error.what, error.fix)
+        for name, error in found.failures.items()
+    ]
+    return [*clashes, *inspection.problems]
+
+
+def extract_fingerprint() -> None:
+    """Run brainad_extract_fingerprint."""
+    parser = _dataset_parser("brainad_extract_fingerprint", "Check and measure a raw dataset.")
+    parser.flag("--clean", action="store_true", help="measure again from scratch")
+    run(parser, _fingerprint)
+
+
+def _fingerprint(arguments: argparse.Namespace) -> int:
+    failed = False
+    for work in _works(arguments):
+        if arguments.clean:
+            work.clean()
+        _, inspection = work.inspect()
+        log_problems(inspection.problems)
+        failed |= bool(inspection.failures)
+        fingerprint = inspection.fingerprint
+        print(f"{work.raw.name}: {len(fingerprint.cases)} cases, labels: {fingerprint.label_level}")
+        print(format_table([{"channel": c, "share of cases": s}
+                            for c, s in fingerprint.channel_coverage.items()]))  # fmt: skip
+    return EXIT_CASES_FAILED if failed else EXIT_DONE
+
+
+def _planning_parser(prog: str, description: str) -> Parser:
+    parser = _dataset_parser(prog, description)
+    parser.device_flag()
+    add_budget_flag(parser)
+    parser.flag("-overwrite_target_spacing", type=float, metavar="MM",
+                help="voxel edge of the working grid (default: planned)")  # fmt: skip
+    return parser
+
+
+def plan_experiment() -> None:
+    """Run brainad_plan_experiment."""
+    parser = _planning_parser(
+        "brainad_plan_experiment", "Plan anew how a dataset is prepared and which methods can run."
+    )
+    run(parser, lambda arguments: _plan(arguments, renew=True))
+
+
+def _plan(arguments: argparse.Namespace, renew: bool) -> int:
+    for work in _works(arguments):
+        plan = work.plan(resources_of(arguments), arguments.overwrite_target_spacing, renew)
+        print_plan(plan)
+    return EXIT_DONE
+
+
+def print_plan(plan: Plan) -> None:
+    """Print what was decided, with the reasons."""
+    rows = []
+    for reason in plan.reasons:
+        decision, _, because = reason.partition(": ")
+        if " = " not in decision and " = " in because:
+            method, (decision, _, because) = decision, because.partition(": ")
+            decision = f"{method}: {decision}"
+        rows.append({"decision": decision, "because": because})
+    print(f"plan for {plan.dataset_name}, default configuration {plan.default_configuration}")
+    print(format_table(rows))
+
+
+def preprocess() -> None:
+    """Run brainad_preprocess."""
+    parser = _dataset_parser("brainad_preprocess", "Prepare all cases as planned.")
+    parser.device_flag()
+    add_share_flags(parser)
+    run(parser, _preprocess)
+
+
+def _preprocess(arguments: argparse.Namespace) -> int:
+    failed = False
+    device = measure_resources(workspace_of(arguments).weights, arguments.device).device
+    for work in _works(arguments):
+        failed |= _report(work, work.preprocess(device, share_of(arguments)))
+    return EXIT_CASES_FAILED if failed else EXIT_DONE
+
+
+def _report(work: DatasetWork, outcomes: Sequence[Outcome]) -> bool:
+    """Print the count, write the table of failed cases, and tell whether there are any."""
+    failures = [
+        failure_marker(outcome.case_id, outcome.failure, []).failure
+        for outcome in outcomes
+        if outcome.failure
+    ]
+    path = work.derived / FAILURES_FILE
+    if failures:
+        write_csv(path, FAILURE_COLUMNS, [failure for failure in failures if failure])
+        _log.warning("%d cases failed, see %s", len(failures), path)
+    else:
+        path.unlink(missing_ok=True)
+    print(f"{work.raw.name}: {len(outcomes) - len(failures)} of {len(outcomes)} cases prepared")
+    return bool(failures)
+
+
+def plan_and_preprocess() -> None:
+    """Run brainad_plan_and_preprocess."""
+    parser = _planning_parser(
+        "brainad_plan_and_preprocess", "Check, measure, plan and prepare a raw dataset."
+    )
+    add_share_flags(parser)
+    parser.flag("--no_pp", action="store_true", help="stop after planning")
+    parser.flag("--clean", action="store_true", help="start from scratch")
+    parser.flag("--verify_dataset_integrity", action="store_true",
+                help="accepted; the check is always made")  # fmt: skip
+    run(parser, _plan_and_preprocess)
+
+
+def _plan_and_preprocess(arguments: argparse.Namespace) -> int:
+    if arguments.clean:
+        for work in _works(arguments):
+            work.clean()
+    _plan(arguments, renew=False)
+    return EXIT_DONE if arguments.no_pp else _preprocess(arguments)

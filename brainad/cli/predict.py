@@ -1,0 +1,138 @@
+"""brainad_predict: a folder of scans in, anomaly maps, masks and scores out."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from brainad.cli.arguments import Parser, count
+from brainad.cli.dataset import (
+    add_budget_flag,
+    add_share_flags,
+    resources_of,
+    share_of,
+    workspace_of,
+)
+from brainad.cli.progress import make_watch
+from brainad.cli.runner import EXIT_CASES_FAILED, EXIT_DONE, run
+from brainad.cli.tables import format_table
+from brainad.errors import UsageError
+from brainad.pipeline.dataset import PLAN_FILE, PREPARED_FOLDER
+from brainad.pipeline.folder import FolderOptions, ModelChoice
+from brainad.pipeline.predict import DecisionOptions, RunReport, dry_run, predict_folder
+from brainad.pipeline.report import score_table, write_html_report, write_run_report
+from brainad.pipeline.sources import model_from_folder, model_from_plan, model_planned_here
+from brainad.plan import Resources
+
+_log = logging.getLogger(__name__)
+_SHOWN = 30
+
+
+def main() -> None:
+    """Run brainad_predict."""
+    parser = Parser(
+        "brainad_predict",
+        "Find anomalies in a folder of scans. With no model, the scans are compared with each "
+        "other (training-free).",
+    )
+    parser.flag("-i", required=True, metavar="FOLDER", help="folder with the scans")
+    parser.flag("-o", required=True, metavar="FOLDER", help="output folder")
+    parser.flag("-d", "--dataset", metavar="DATASET", help="use the plan of this dataset")
+    parser.flag("-c", "--configuration", metavar="METHOD", help="configuration (a method)")
+    parser.flag("-m", "-bank", metavar="FOLDER", dest="bank",
+                help="score against this bank or model; each scan alone")  # fmt: skip
+    parser.flag("-calibration", metavar="FILE", help="thresholds written by brainad_calibrate")
+    parser.flag("-min_size_mm3", type=float, default=0.0, help="drop smaller components")
+    parser.flag("--channel_map", metavar="FLAIR=_0000,...", help="channel to file name ending")
+    parser.flag("-np", "-npp", type=count, dest="np", default=1,
+                help="worker processes for preprocessing (default 1)")  # fmt: skip
+    add_share_flags(parser)
+    add_budget_flag(parser)
+    parser.device_flag()
+    parser.flag("--overwrite", action="store_true", help="redo finished cases")
+    parser.flag("--continue_prediction", action="store_true",
+                help="accepted; runs always continue")  # fmt: skip
+    parser.flag("--fail_fast", action="store_true", help="stop at the first failed case")
+    parser.flag("--dry_run", action="store_true", help="only say what would be done")
+    parser.flag("--no_report", action="store_true", help="write no report.html")
+    parser.workspace_flags()
+    run(parser, _predict)
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    source, target = Path(arguments.i), Path(arguments.o)
+    channel_map = _channel_map(arguments.channel_map)
+    if arguments.dry_run:
+        print(format_table(dry_run(source, target, channel_map)))
+        return EXIT_DONE
+    resources = resources_of(arguments)
+    choose, prepared = _model_source(arguments, resources)
+    decisions = DecisionOptions(
+        Path(arguments.calibration) if arguments.calibration else None, arguments.min_size_mm3
+    )
+    options = FolderOptions(
+        share=share_of(arguments),
+        overwrite=arguments.overwrite,
+        processes=max(1, arguments.np),
+        device=resources.device,
+        channel_map=channel_map,
+        prepared=prepared,
+        fail_fast=arguments.fail_fast,
+    )
+    watch = make_watch(arguments.disable_progress_bar, arguments.quiet)
+    report = predict_folder(source, target, choose, options, decisions, watch)
+    return finish(target, report, vars(arguments), html=not arguments.no_report)
+
+
+def _model_source(
+    arguments: argparse.Namespace, resources: Resources
+) -> tuple[ModelChoice, Path | None]:
+    """Decide where the model comes from: a bank, a dataset's plan, or the scans themselves."""
+    if arguments.bank:
+        if arguments.dataset or arguments.configuration:
+            raise UsageError(
+                "a bank holds its own plan and configuration", "-bank with -d or -c", "leave them"
+            )
+        return model_from_folder(Path(arguments.bank), resources), None
+    if arguments.dataset:
+        workspace = workspace_of(arguments)
+        derived = workspace.preprocessed_folder(workspace.dataset_folder(arguments.dataset))
+        choose = model_from_plan(derived / PLAN_FILE, arguments.configuration, resources)
+        return choose, derived / PREPARED_FOLDER
+    plan = Path(arguments.o) / "plans.json"
+    name = Path(arguments.i).resolve().name
+    return model_planned_here(plan, name, arguments.configuration, resources), None
+
+
+def _channel_map(text: str | None) -> Mapping[str, str]:
+    pairs = [pair.partition("=") for pair in (text or "").split(",") if pair]
+    if any(not (name and mark and ending) for name, mark, ending in pairs):
+        raise UsageError(f"{text!r} is not a channel map", "--channel_map", "FLAIR=_0000,T1=_0001")
+    return {name: ending for name, _, ending in pairs}
+
+
+def finish(target: Path, report: RunReport, options: Mapping[str, object], html: bool) -> int:
+    """Write the reports, print the scores and return the exit code."""
+    plain = {name: value for name, value in options.items() if name not in ("i", "o")}
+    write_run_report(target, report, plain)
+    if html and report.calibration:
+        path = write_html_report(target, report, report.scans)
+        _log.info("report: %s", path)
+    rows = score_table(report.markers)
+    columns = ("case_id", "score", "prediction", "anomalous_volume_mm3", "status")
+    print(format_table([{c: row[c] for c in columns} for row in rows[:_SHOWN]]))
+    if len(rows) > _SHOWN:
+        print(f"... and {len(rows) - _SHOWN} more in {target / 'patient_scores.csv'}")
+    if report.pending:
+        _log.info(
+            "%d cases wait for other parts: %s, ...; the part that finishes last scores the "
+            "cohort, or run once more without -num_parts",
+            len(report.pending),
+            ", ".join(report.pending[:3]),
+        )
+    if report.failed:
+        _log.warning("%d cases failed, see %s", len(report.failed), target / "failed_cases.csv")
+        return EXIT_CASES_FAILED
+    return EXIT_DONE

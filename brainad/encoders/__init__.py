@@ -1,0 +1,1 @@
+"""Frozen image encoders behind one protocol, and the weights they need."""

@@ -1,0 +1,131 @@
+"""DINOv2 vision transformers (Oquab et al. 2024), with and without registers, from transformers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import Dinov2Model, Dinov2WithRegistersModel
+from transformers.utils import logging as transformers_logging
+
+from brainad.errors import UsageError
+
+_MODEL_TYPES: dict[str, Any] = {
+    "dinov2": Dinov2Model,
+    "dinov2_with_registers": Dinov2WithRegistersModel,
+}
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_STD = (0.229, 0.224, 0.225)
+# Used in pre-training only.
+_UNUSED_KEYS = frozenset({"embeddings.mask_token"})
+
+
+class DINOv2:
+    """A frozen DINOv2 model as an `Encoder`.
+
+    The position embeddings fit any slice size that is a multiple of the patch size: the model
+    interpolates them (bicubic, corners not aligned, no antialiasing), for non-square slices too.
+    """
+
+    def __init__(self, model: Any, name: str, device: torch.device) -> None:
+        self.name = name
+        self.device = device
+        self.patch_size = int(model.config.patch_size)
+        self.width = int(model.config.hidden_size)
+        self.depth = int(model.config.num_hidden_layers)
+        self._extra_tokens = 1 + int(getattr(model.config, "num_register_tokens", 0))
+        self._model = model.eval().requires_grad_(False).to(device)
+        self._mean = torch.tensor(_IMAGENET_MEAN, device=device).view(3, 1, 1)
+        self._std = torch.tensor(_IMAGENET_STD, device=device).view(3, 1, 1)
+
+    @torch.no_grad()
+    def encode(self, slices: Tensor, layers: Sequence[int], final_norm: bool) -> list[Tensor]:
+        """See `Encoder.encode`; blocks above the highest layer asked for are not run.
+
+        On CUDA, blocks compute in float16 (autocast) and results are float32 again.
+        """
+        self._check(slices, layers)
+        rows, columns = (size // self.patch_size for size in slices.shape[1:])
+        wanted = {}
+        with torch.autocast("cuda", torch.float16, enabled=self.device.type == "cuda"):
+            hidden = self._model.embeddings(self._to_pixels(slices))
+            for layer, block in enumerate(self._model.encoder.layer[: max(layers)], start=1):
+                hidden = block(hidden)
+                if layer in layers:
+                    tokens = self._model.layernorm(hidden) if final_norm else hidden
+                    patches = tokens[:, self._extra_tokens :].float()
+                    wanted[layer] = patches.unflatten(1, (rows, columns))
+        return [wanted[layer] for layer in layers]
+
+    def _to_pixels(self, slices: Tensor) -> Tensor:
+        """(n, height, width) in [0, 1] → (n, 3, height, width) with ImageNet statistics."""
+        return (slices.to(self.device)[:, None] - self._mean) / self._std
+
+    def _check(self, slices: Tensor, layers: Sequence[int]) -> None:
+        if slices.ndim != 3 or any(size % self.patch_size for size in slices.shape[1:]):
+            raise ValueError(
+                f"slices must be (n, height, width) in multiples of {self.patch_size}, "
+                f"not {tuple(slices.shape)}"
+            )
+        if not layers or min(layers) < 1 or max(layers) > self.depth:
+            raise ValueError(f"layers must lie in 1..{self.depth}, not {list(layers)}")
+
+
+def load_dinov2(folder: Path, name: str, device: torch.device) -> DINOv2:
+    """Load a transformers folder with safetensors weights; never touches the network.
+
+    Raises:
+        UsageError: the folder holds another architecture or its weights are incomplete.
+    """
+    model_class = _MODEL_TYPES.get(_model_type(folder))
+    if model_class is None:
+        raise UsageError(
+            f"not a DINOv2 model: model_type is {_model_type(folder)!r}",
+            where=str(folder / "config.json"),
+            fix=f"use a folder whose model_type is one of {', '.join(_MODEL_TYPES)}",
+        )
+    try:
+        with _no_progress_bar():
+            model, report = model_class.from_pretrained(
+                folder,
+                local_files_only=True,
+                use_safetensors=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise UsageError(
+            f"weights cannot be read: {error}",
+            where=str(folder),
+            fix="get the folder again (`brainad_download_weights`, or copy it)",
+        ) from error
+    missing = set(report["missing_keys"]) - _UNUSED_KEYS
+    if missing:
+        raise UsageError(
+            f"weights are incomplete: {len(missing)} tensors missing, e.g. {min(missing)}",
+            where=str(folder),
+            fix="get the folder again (`brainad_download_weights`, or copy it)",
+        )
+    return DINOv2(model, name, device)
+
+
+def _model_type(folder: Path) -> str:
+    return str(json.loads((folder / "config.json").read_text()).get("model_type"))
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """Keep transformers from drawing its own bar for a load that takes a blink."""
+    enabled = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if enabled:
+            transformers_logging.enable_progress_bar()

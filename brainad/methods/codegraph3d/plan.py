@@ -1,0 +1,202 @@
+"""Settings of codegraph3d and the rules that choose them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from brainad.methods.codegraph3d.graph import GraphSettings
+from brainad.methods.codegraph3d.patient_score import PatientRule
+from brainad.methods.codegraph3d.tokens import TokenSettings, View
+from brainad.plan import Fingerprint, MethodPlan, PreprocessingPlan, Resources
+
+PATCH = 14
+_CELL = 7
+MINIMUM_COHORT = 5
+DEFAULT_ENCODER = "dinov2_vits14"
+VIEWS: tuple[View, ...] = ("axial", "coronal", "sagittal")
+
+_SEED = 42
+_PROJECTED_WIDTH = 128
+# Scores are stable for chunks of 30 volumes and more (paper, table of chunk sizes).
+_SMALLEST_CHUNK = 30
+_GIB = 1024**3
+# Transformer blocks of each encoder; tokens are read at the quarters of the depth.
+_DEPTH: Mapping[str, int] = {"vits": 12, "vitb": 12, "vitl": 24, "vitg": 40}
+# Seconds per slice of 16 x 16 patches on one CPU core, measured by benchmarks/encoder_speed.py;
+# the larger ones scaled by their operation counts (46, 162 and 590 against 12 GFLOP).
+_CPU_SECONDS: Mapping[str, float] = {"vits": 0.12, "vitb": 0.46, "vitl": 1.6, "vitg": 5.9}
+# A GPU of 2020 or later is at least this many times faster than one core.
+_GPU_GAIN = 100.0
+_REFERENCE_PATCHES = 16 * 16
+# Share of slices that hold brain in a box planned around the template's brain.
+_FILLED_SHARE = 0.9
+
+
+@dataclass(frozen=True)
+class CoDeGraph3DPlan(MethodPlan):
+    """Settings of codegraph3d.
+
+    Args:
+        channel: the channel that is compared; channels are never mixed in a cohort.
+        encoder: name in the weights registry, or the path of a transformers folder.
+        cell: voxels along the edge of a cell, which the encoder sees as one patch of 14 pixels.
+        layers: transformer blocks that are read, from 1.
+        final_norm: apply the encoder's final layer norm to each of them.
+        views: slicing directions, in the order of concatenation.
+        slices_per_block: encoder images per block of 14 slices; 14 is the paper.
+        average_neighbours: show the encoder means of neighbouring slices, not single slices.
+        neighbourhood: 1, or 3 to average features over the 3 x 3 x 3 cells around.
+        projected_width: length of a projected feature.
+        min_brain_fraction: keep cells with at least this share of brain; 0 keeps any brain.
+        matching: ``global`` (published) or ``local``: only cells within `radius`.
+        radius: cells, for local matching.
+        nearest_share: part of the sorted distances that is averaged.
+        graph: how anomalies shared by several cases are kept from hiding each other; null
+            leaves the mutual score alone.
+        chunk_size: largest number of cases that are compared with each other.
+        patient_rule: how a case's score follows from its tokens.
+        aligned_corners: corner convention of the upsampling.
+    """
+
+    channel: str
+    encoder: str
+    cell: int
+    layers: tuple[int, ...]
+    final_norm: bool
+    views: tuple[View, ...]
+    slices_per_block: int
+    average_neighbours: bool
+    neighbourhood: Literal[1, 3]
+    projected_width: int
+    min_brain_fraction: float
+    matching: Literal["global", "local"]
+    radius: int
+    nearest_share: tuple[float, float]
+    graph: GraphSettings | None
+    chunk_size: int
+    patient_rule: PatientRule
+    aligned_corners: bool
+
+    @property
+    def token_settings(self) -> TokenSettings:
+        """Return what turns a volume into tokens."""
+        return TokenSettings(
+            layers=self.layers,
+            patch=self.cell,
+            views=self.views,
+            slices_per_block=self.slices_per_block,
+            average_neighbours=self.average_neighbours,
+            neighbourhood=self.neighbourhood,
+            projected_width=self.projected_width,
+            min_brain_fraction=self.min_brain_fraction,
+        )
+
+
+def make_plan(
+    fingerprint: Fingerprint, preprocessing: PreprocessingPlan, resources: Resources
+) -> CoDeGraph3DPlan:
+    """Choose the settings for a dataset and a machine."""
+    encoder, encoder_reason = _choose_encoder(resources)
+    per_block, block_reason = _choose_slices(encoder, preprocessing, resources)
+    chunk, chunk_reason = _choose_chunk(len(fingerprint.cases), preprocessing, resources)
+    channel = preprocessing.channels[0]
+    coverage = fingerprint.channel_coverage.get(channel, 0)
+    return CoDeGraph3DPlan(
+        seed=_SEED,
+        reasons=(
+            f"channel = {channel}: in {coverage:.0%} of the cases, and the most telling of those",
+            f"encoder = {encoder}: {encoder_reason}",
+            f"slices per block = {per_block}: {block_reason}",
+            "matching = local: cases are registered, so a place is compared with the same place",
+            f"chunk size = {chunk}: {chunk_reason}",
+        ),
+        channel=channel,
+        encoder=encoder,
+        cell=_CELL,
+        layers=quarter_layers(_DEPTH.get(_size(encoder), 12)),
+        final_norm=False,
+        views=VIEWS,
+        slices_per_block=per_block,
+        average_neighbours=per_block < PATCH,
+        neighbourhood=1,
+        projected_width=_PROJECTED_WIDTH,
+        min_brain_fraction=0.0,
+        matching="local",
+        radius=1,
+        nearest_share=(0.0, 0.3),
+        graph=GraphSettings(),
+        chunk_size=chunk,
+        patient_rule="max",
+        aligned_corners=False,
+    )
+
+
+def quarter_layers(depth: int) -> tuple[int, ...]:
+    """Return the blocks at the quarters of an encoder's depth, from 1."""
+    return tuple(depth * quarter // 4 for quarter in range(1, 5))
+
+
+def _size(encoder: str) -> str:
+    return next((size for size in _DEPTH if size in encoder), "vits")
+
+
+def _choose_encoder(resources: Resources) -> tuple[str, str]:
+    """Take the best encoder at hand on a GPU and the embedded one on a CPU."""
+    if resources.device != "cpu" and resources.encoders:
+        return resources.encoders[0], f"the largest whose weights are here, for {resources.device}"
+    here = DEFAULT_ENCODER in resources.encoders
+    state = "its weights are here" if here else "fetch its weights with brainad_download_weights"
+    return DEFAULT_ENCODER, f"the smallest, for a CPU; {state}"
+
+
+def seconds_per_case(
+    encoder: str, slices_per_block: int, preprocessing: PreprocessingPlan, resources: Resources
+) -> float:
+    """Estimate the time to encode one case."""
+    blocks = [n // PATCH for n in preprocessing.working_shape]
+    patches = blocks[0] * blocks[1] * blocks[2] * len(VIEWS)
+    slices = slices_per_block * _FILLED_SHARE * patches / _REFERENCE_PATCHES
+    speed = resources.threads if resources.device == "cpu" else _GPU_GAIN
+    return slices * _CPU_SECONDS[_size(encoder)] / speed
+
+
+def _choose_slices(
+    encoder: str, preprocessing: PreprocessingPlan, resources: Resources
+) -> tuple[int, str]:
+    """Use as many encoder images per block as the time budget allows."""
+    budget = resources.seconds_per_case
+    times = {
+        count: seconds_per_case(encoder, count, preprocessing, resources)
+        for count in (14, 7, 4, 2, 1)
+    }
+    count = next((count for count, seconds in times.items() if seconds <= budget), 1)
+    return count, (
+        f"about {times[count]:.0f} s per case on {resources.device}, budget {budget:.0f} s; "
+        f"14 (published) would take {times[14]:.0f} s"
+    )
+
+
+def _choose_chunk(
+    cases: int, preprocessing: PreprocessingPlan, resources: Resources
+) -> tuple[int, str]:
+    """Compare as many cases at once as half of the memory holds, at least 30."""
+    cells = 1
+    for n in preprocessing.working_shape:
+        cells *= n // PATCH
+    tokens = 0.55 * cells
+    width = len(VIEWS) * _PROJECTED_WIDTH
+    # Per case: one layer in float32 twice (plain and lengthened), all layers in float16.
+    fixed = tokens * width * (2 * 4 + 4 * 2)
+    # Per pair: distances as float32, three copies while they are sorted.
+    per_pair = tokens * 4 * 3
+    budget = resources.memory_gib * _GIB / 2
+    largest = int((-fixed + (fixed**2 + 4 * per_pair * budget) ** 0.5) / (2 * per_pair))
+    largest = max(largest, _SMALLEST_CHUNK)
+    if cases <= largest:
+        return largest, f"{resources.memory_gib:.0f} GiB hold the whole cohort of {cases}"
+    return largest, (
+        f"what {resources.memory_gib:.0f} GiB hold; the cohort of {cases} is split at random, "
+        "scores are stable for chunks of 30 and more"
+    )

@@ -1,0 +1,47 @@
+"""Thresholds from predicted cases that are known to be healthy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from brainad.arrays import ArrayFolder
+from brainad.errors import UsageError
+from brainad.evaluation.calibration import calibrate_on_healthy
+from brainad.files import write_json
+from brainad.inference.outputs import OutputFolder
+from brainad.pipeline.detect import PredictionFolder
+from brainad.pipeline.evaluate import TruthFolder
+from brainad.plan import to_table
+from brainad.prediction import Calibration
+from brainad.prepared import PreparedFolder
+
+
+def calibrate_folder(
+    predictions: Path, truth: TruthFolder, fpr: float, target: Path
+) -> Calibration:
+    """Choose thresholds at a false positive rate and write them.
+
+    Args:
+        predictions: output folder of brainad_predict.
+        truth: says who is healthy; only these cases are looked at.
+        fpr: share of healthy cases that may be called unhealthy, 0 to 1.
+        target: JSON file for ``brainad_predict -calibration``.
+
+    Raises:
+        UsageError: no predicted case is known to be healthy.
+    """
+    output = OutputFolder(predictions)
+    folder = PredictionFolder(
+        ArrayFolder(output.internal / "predictions"), PreparedFolder(output.internal / "prepared")
+    )
+    healthy = sorted(name for name, label in truth.labels.items() if label == "healthy")
+    finished = [name for name in healthy if (m := output.marker(name)) and not m.failure]
+    if not finished:
+        raise UsageError(
+            f"{len(healthy)} cases are known to be healthy, none of them is predicted here",
+            str(predictions),
+            "label cases as healthy in cases.csv and predict them",
+        )
+    calibration = calibrate_on_healthy([folder.statistics(name) for name in finished], fpr)
+    write_json(target, to_table(calibration))
+    return calibration

@@ -1,0 +1,188 @@
+"""Many cases: isolate failures, resume finished work, take a share of the list."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import TypeVar
+
+from brainad.errors import BrainadError, DataError, ResourceError, UsageError
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a case could not be processed.
+
+    Args:
+        stage: what was being done.
+        error_type: ``DataError`` or the type of an unexpected error.
+        message: what happened.
+        where: file or case.
+        fix: what the user can do.
+    """
+
+    stage: str
+    error_type: str
+    message: str
+    where: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one case in one stage.
+
+    Args:
+        case_id: the case.
+        seconds: time spent; 0 if the finished work of an earlier run was kept.
+        failure: why it failed, or None.
+    """
+
+    case_id: str
+    seconds: float = 0.0
+    failure: Failure | None = None
+
+
+Watch = Callable[[str, int, Iterable[Outcome]], Iterator[Outcome]]
+"""Passes outcomes through while showing progress: stage, number of cases, outcomes."""
+
+
+def unwatched(_stage: str, _total: int, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+    """Show nothing: the default for library use."""
+    return iter(outcomes)
+
+
+def attempt(stage: str, case_id: str, work: Callable[[], object]) -> Outcome:
+    """Run the work on one case and catch what is wrong with that case alone.
+
+    Raises:
+        ResourceError, UsageError: stop the whole run.
+    """
+    started = time.perf_counter()
+    failure = None
+    try:
+        work()
+    except DataError as error:
+        failure = Failure(stage, "DataError", error.what, error.where, error.fix)
+    except (ResourceError, UsageError):
+        raise
+    except MemoryError:
+        failure = Failure(
+            stage,
+            "MemoryError",
+            "not enough memory for this case",
+            case_id,
+            "use fewer processes (-np 1), or a machine with more memory",
+        )
+    except Exception as error:
+        # A bug met in one case must not cost the night's other cases; the traceback is kept.
+        _log.exception("unexpected error in case %s", case_id)
+        failure = Failure(
+            stage,
+            type(error).__name__,
+            f"unexpected error: {error}",
+            case_id,
+            "this is a fault of the program: please report it with the log file",
+        )
+    if failure:
+        _log.warning("case %s failed (%s): %s", case_id, stage, failure.message)
+    return Outcome(case_id, time.perf_counter() - started, failure)
+
+
+def run_cases(
+    stage: str,
+    cases: Sequence[tuple[str, T]],
+    work: Callable[[T], object],
+    processes: int = 1,
+) -> Iterator[Outcome]:
+    """Yield one outcome per case; a failure stays with its case.
+
+    Args:
+        stage: name for messages.
+        cases: case id and argument of the work.
+        work: picklable if `processes` > 1.
+        processes: worker processes; 1 works in this one.
+    """
+    if processes > 1 and len(cases) > 1:
+        yield from _in_processes(stage, cases, work, processes)
+    else:
+        for case_id, argument in cases:
+            yield attempt(stage, case_id, _bind(work, argument))
+
+
+def _bind(work: Callable[[T], object], argument: T) -> Callable[[], object]:
+    return lambda: work(argument)
+
+
+def _attempt_in_worker(
+    stage: str, case_id: str, work: Callable[[T], object], argument: T
+) -> Outcome | BrainadError:
+    try:
+        return attempt(stage, case_id, lambda: work(argument))
+    except BrainadError as error:
+        return error
+
+
+def _in_processes(
+    stage: str, cases: Sequence[tuple[str, T]], work: Callable[[T], object], processes: int
+) -> Iterator[Outcome]:
+    """Use a pool; cases whose worker died (memory) are tried again alone, in this process."""
+    try:
+        pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
+    except OSError as error:
+        _log.warning("worker processes cannot start (%s): working in one process", error)
+        yield from run_cases(stage, cases, work)
+        return
+    with pool:
+        futures: list[Future[Outcome | BrainadError]] = [
+            pool.submit(_attempt_in_worker, stage, case_id, work, argument)
+            for case_id, argument in cases
+        ]
+        try:
+            for (case_id, argument), future in zip(cases, futures, strict=True):
+                try:
+                    outcome = future.result()
+                except BrokenProcessPool:
+                    _log.warning("a worker process died: case %s is done in this one", case_id)
+                    outcome = attempt(stage, case_id, _bind(work, argument))
+                if isinstance(outcome, BrainadError):
+                    raise outcome
+                yield outcome
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class Share:
+    """A part of the case list, for several machines.
+
+    Args:
+        parts: number of parts.
+        part: index of this one, from 0.
+
+    Raises:
+        UsageError: the index is outside the range.
+    """
+
+    parts: int = 1
+    part: int = 0
+
+    def __post_init__(self) -> None:
+        if self.parts < 1 or not 0 <= self.part < self.parts:
+            raise UsageError(
+                f"part {self.part} of {self.parts} does not exist",
+                "-num_parts / -part_id",
+                f"-part_id counts from 0 to {max(self.parts - 1, 0)}",
+            )
+
+    def of(self, items: Iterable[T]) -> list[T]:
+        """Take every `parts`-th item, so that parts stay disjoint however often they rerun."""
+        return list(items)[self.part :: self.parts]

@@ -1,0 +1,179 @@
+"""From predictions to the files a user gets, on each case's own grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from brainad.case import Case, PreparedCase
+from brainad.evaluation.calibration import conformal_p_value
+from brainad.files import value_hash
+from brainad.inference import scoring
+from brainad.inference.outputs import Marker, OutputFolder
+from brainad.inference.restore import restore, restore_slice_scores
+from brainad.pipeline.cases import Failure, Outcome, attempt
+from brainad.pipeline.detect import PredictionFolder
+from brainad.plan import to_table
+from brainad.prediction import Calibration, Prediction, Result
+from brainad.prepared import PreparedFolder
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What all cases of a run share when they are delivered.
+
+    Args:
+        calibration: thresholds.
+        minimum_mm3: smaller components are left out of the masks.
+        slice_axis: world axis of the slice scores (0 right, 1 front, 2 up).
+        channels: channels that the method looks at.
+        device: for the table.
+        model_id: for the table.
+        seconds: time spent on each case so far.
+    """
+
+    calibration: Calibration
+    minimum_mm3: float
+    slice_axis: int
+    channels: tuple[str, ...]
+    device: str
+    model_id: str
+    seconds: Mapping[str, float]
+
+    @property
+    def key(self) -> str:
+        """Identify everything here that changes what is delivered."""
+        return value_hash(
+            [to_table(self.calibration), self.minimum_mm3, self.slice_axis, self.model_id]
+        )
+
+
+def make_result(
+    prediction: Prediction,
+    prepared: PreparedCase,
+    delivery: Delivery,
+    warnings: tuple[str, ...],
+) -> Result:
+    """Bring a prediction home and decide.
+
+    Args:
+        prediction: on the working grid.
+        prepared: the same case; its placement leads home.
+        delivery: thresholds and slice axis.
+        warnings: sentences from quality control.
+    """
+    calibration = delivery.calibration
+    raw = restore(prediction.anomaly_map, prepared.placement, prepared.brain)
+    anomaly_map = scoring.calibrated_map(raw, calibration)
+    axis = anomaly_map.grid.array_axis(delivery.slice_axis)
+    slices = scoring.slice_scores(anomaly_map, axis)
+    if prediction.slice_scores is not None:
+        spread = restore_slice_scores(
+            prediction.slice_scores, delivery.slice_axis, prepared.placement, prepared.brain
+        )
+        slices = scoring.slice_scores(scoring.calibrated_map(spread, calibration), axis)
+    return Result(
+        case_id=prediction.case_id,
+        anomaly_map=anomaly_map,
+        mask=scoring.decide(anomaly_map, delivery.minimum_mm3),
+        score=scoring.calibrated_score(prediction.score, calibration),
+        score_raw=prediction.score,
+        slice_axis=axis,
+        slice_scores=slices,
+        warnings=warnings,
+    )
+
+
+class Deliverer:
+    """Writes results and failures into an output folder.
+
+    Args:
+        output: where to.
+        prepared: prepared cases.
+        predictions: predictions on the working grid.
+        delivery: what all cases share.
+    """
+
+    def __init__(
+        self,
+        output: OutputFolder,
+        prepared: PreparedFolder,
+        predictions: PredictionFolder,
+        delivery: Delivery,
+    ) -> None:
+        self._output = output
+        self._prepared = prepared
+        self._predictions = predictions
+        self._delivery = delivery
+
+    def deliver(self, cases: Sequence[Case], keys: Mapping[str, str]) -> Iterator[Outcome]:
+        """Deliver predicted cases that are not delivered yet; one outcome per case.
+
+        Args:
+            cases: what to deliver.
+            keys: identifies each case's prediction.
+        """
+        for case in cases:
+            key = value_hash([keys[case.case_id], self._delivery.key])
+            if self._output.holds(case.case_id, key):
+                yield Outcome(case.case_id)
+            else:
+                yield attempt("restore", case.case_id, self._work_on(case, key))
+
+    def _work_on(self, case: Case, key: str) -> Callable[[], None]:
+        def work() -> None:
+            prepared = self._prepared.read(case.case_id)
+            prediction = self._predictions.read(case.case_id)
+            record = self._prepared.record(case.case_id)
+            warnings = record.warnings if record else ()
+            result = make_result(prediction, prepared, self._delivery, warnings)
+            marker = self._marker(case, key, result)
+            self._output.deliver(result, case.images[case.reference], marker)
+
+        return work
+
+    def _marker(self, case: Case, key: str, result: Result) -> Marker:
+        delivery = self._delivery
+        extent = scoring.extent(result.mask, result.slice_scores)
+        healthy = delivery.calibration.healthy_scores
+        row = {
+            "case_id": case.case_id,
+            "score": round(result.score, 6),
+            "score_raw": result.score_raw,
+            "prediction": int(result.score >= scoring.DECISION),
+            "threshold": scoring.DECISION,
+            "p_value": conformal_p_value(result.score_raw, healthy) if healthy else None,
+            "anomalous_volume_mm3": round(extent.anomalous_volume_mm3, 1),
+            "largest_component_mm3": round(extent.largest_component_mm3, 1),
+            "max_slice_axis": result.slice_axis,
+            "max_slice_index": extent.max_slice_index,
+            "n_slices": len(result.slice_scores),
+            "channels_used": " ".join(c for c in delivery.channels if c in case.images),
+            "channels_missing": " ".join(c for c in delivery.channels if c not in case.images),
+            "warnings": "; ".join(result.warnings),
+            "runtime_s": round(delivery.seconds.get(case.case_id, 0.0), 1),
+            "device": delivery.device,
+            "model_id": delivery.model_id,
+            "status": "warning" if result.warnings else "ok",
+        }
+        slices = tuple(round(float(score), 5) for score in result.slice_scores)
+        return Marker(key, row, result.slice_axis, slices, None, to_table(delivery.calibration))
+
+
+def failure_marker(case_id: str, failure: Failure, files: Sequence[str]) -> Marker:
+    """Make the marker of a case that could not be processed."""
+    return Marker(
+        key="",
+        row={"case_id": case_id, "warnings": failure.message, "status": "failed"},
+        slice_axis=0,
+        slice_scores=(),
+        failure={
+            "case_id": case_id,
+            "stage": failure.stage,
+            "error_type": failure.error_type,
+            "message": f"{failure.message} ({failure.where})" if failure.where else failure.message,
+            "what_to_do": failure.fix,
+            "files": "; ".join(files),
+        },
+        calibration=None,
+    )

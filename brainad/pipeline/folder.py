@@ -1,0 +1,212 @@
+"""A folder of scans → prepared and encoded cases, ready to be scored."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from brainad.arrays import ArrayFolder
+from brainad.case import Case
+from brainad.errors import DataError, UsageError
+from brainad.input_folder import InputFolder, find_cases
+from brainad.method import Scope
+from brainad.pipeline.cases import Failure, Outcome, Share, Watch
+from brainad.pipeline.detect import Detector, PredictionFolder
+from brainad.pipeline.inspect import Inspection, inspect_cases, log_problems
+from brainad.pipeline.model import Model
+from brainad.pipeline.prepare import Preparer, planned_case
+from brainad.plan import Fingerprint
+from brainad.prepared import PreparedFolder
+
+_log = logging.getLogger(__name__)
+
+ModelChoice = Callable[[Fingerprint], Model]
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """How a folder is worked through.
+
+    Args:
+        share: which part of the case list this run works on.
+        overwrite: redo the finished work of this part.
+        processes: worker processes for checking and preprocessing.
+        device: where preprocessing networks compute.
+        channel_map: channel to the end of its file names.
+        prepared: prepared cases of a dataset, used where they fit.
+        fail_fast: stop at the first failed case.
+    """
+
+    share: Share = field(default_factory=Share)
+    overwrite: bool = False
+    processes: int = 1
+    device: str = "cpu"
+    channel_map: Mapping[str, str] = field(default_factory=dict)
+    prepared: Path | None = None
+    fail_fast: bool = False
+
+
+class FolderRun:
+    """Works through a folder stage by stage; what is finished is kept and not done again.
+
+    Args:
+        source: folder with the scans.
+        work: folder for intermediate results.
+        options: share and resources.
+        watch: shows progress.
+
+    Raises:
+        UsageError: no scans are found.
+    """
+
+    def __init__(self, source: Path, work: Path, options: FolderOptions, watch: Watch) -> None:
+        self.found: InputFolder = find_cases(source, channel_map=options.channel_map)
+        self.failures: dict[str, Failure] = {
+            case_id: Failure("find", "DataError", error.what, error.where, error.fix)
+            for case_id, error in self.found.failures.items()
+        }
+        self.seconds: dict[str, float] = {}
+        self.case_seconds: defaultdict[str, float] = defaultdict(float)
+        self._work = work
+        self._options = options
+        self._watch = watch
+
+    @property
+    def case_ids(self) -> list[str]:
+        """Return the names of all cases, usable or not."""
+        return sorted({case.case_id for case in self.found.cases} | set(self.found.failures))
+
+    def inspect(self) -> Inspection:
+        """Check and measure all cases.
+
+        Raises:
+            DataError: not one can be used.
+        """
+        describe_input(self.found)
+        if self._options.overwrite:
+            self._forget(self._options.share.of(self.case_ids))
+        inspection = inspect_cases(
+            self.found.cases,
+            self._work / "checked",
+            watch=self._watch,
+            processes=self._options.processes,
+        )
+        log_problems(inspection.problems)
+        self.failures.update(inspection.failures)
+        if not inspection.measured:
+            raise DataError(
+                f"none of the {len(self.case_ids)} cases can be used",
+                str(self.found.folder),
+                "see what is wrong with each of them in failed_cases.csv",
+            )
+        return inspection
+
+    def _forget(self, case_ids: Sequence[str]) -> None:
+        for case_id in case_ids:
+            shutil.rmtree(self._work / "prepared" / case_id, ignore_errors=True)
+            for kind, ending in (
+                ("checked", "json"),
+                ("encodings", "npz"),
+                ("predictions", "npz"),
+                ("cases", "json"),
+            ):
+                (self._work / kind / f"{case_id}.{ending}").unlink(missing_ok=True)
+
+    def usable_cases(self, inspection: Inspection, model: Model) -> list[Case]:
+        """Keep the planned channels of usable cases; the others fail.
+
+        Raises:
+            UsageError: too few are left.
+        """
+        cases = []
+        for case in self.found.cases:
+            if case.case_id in self.failures:
+                continue
+            measured = inspection.findings[case.case_id].measured
+            assert measured is not None, "a case without failure was measured"
+            if set(measured.channels) & set(model.method.channels):
+                cases.append(planned_case(case, measured.channels, model.plan.preprocessing))
+            else:
+                self.failures[case.case_id] = _missing_channel(case, measured.channels, model)
+        self.require_enough(model, len(cases))
+        return cases
+
+    def require_enough(self, model: Model, cases: int) -> None:
+        """Raise a UsageError if a cohort is too small to compare its cases with each other."""
+        needed = model.spec.minimum_cases if model.method.scope is Scope.COHORT else 1
+        if cases < needed:
+            raise UsageError(
+                f"{cases} usable {'case' if cases == 1 else 'cases'}; {model.configuration} "
+                f"compares scans with each other and needs a cohort of at least {needed} "
+                "(30 or more is best)",
+                str(self.found.folder),
+                "add scans of the same kind, or score against a stored bank of healthy scans: "
+                "brainad_build_bank -i HEALTHY -o BANK, then brainad_predict ... -bank BANK",
+            )
+
+    def prepare_and_encode(
+        self, model: Model, cases: Sequence[Case], inspection: Inspection
+    ) -> Detector:
+        """Prepare and encode this run's share of the cases."""
+        borrowed = self._options.prepared
+        preparer = Preparer(
+            model.plan.preprocessing,
+            PreparedFolder(self._work / "prepared"),
+            channels=model.method.channels,
+            device=self._options.device,
+            stripped={each.case_id: each.skull_stripped for each in inspection.measured},
+            borrowed=PreparedFolder(borrowed) if borrowed else None,
+        )
+        mine = self._options.share.of(cases)
+        self.follow("prepare", len(mine), preparer.prepare(mine, self._options.processes))
+        detector = Detector(
+            model,
+            preparer.prepared,
+            ArrayFolder(self._work / "encodings"),
+            PredictionFolder(ArrayFolder(self._work / "predictions"), preparer.prepared),
+        )
+        prepared = [case.case_id for case in mine if case.case_id not in self.failures]
+        self.follow("encode", len(prepared), detector.encode(prepared))
+        return detector
+
+    def follow(self, stage: str, total: int, outcomes: Iterable[Outcome]) -> None:
+        """Run a stage to its end; note failures and seconds.
+
+        Raises:
+            DataError: a case failed and the options say to stop then.
+        """
+        started = time.perf_counter()
+        for outcome in self._watch(stage, total, outcomes):
+            self.case_seconds[outcome.case_id] += outcome.seconds
+            failure = outcome.failure
+            if failure:
+                self.failures[outcome.case_id] = failure
+                if self._options.fail_fast:
+                    raise DataError(failure.message, failure.where, failure.fix)
+        self.seconds[stage] = time.perf_counter() - started
+
+
+def describe_input(found: InputFolder) -> None:
+    """Log how the first files were understood, and what was not."""
+    _log.info("%d cases in %s", len(found.cases) + len(found.failures), found.folder)
+    for reading in found.readings:
+        name = reading.file.relative_to(found.folder)
+        _log.info("  %s is channel %s of case %s", name, reading.channel, reading.case_id)
+    for warning in found.warnings:
+        _log.warning(warning)
+
+
+def _missing_channel(case: Case, channels: Sequence[str], model: Model) -> Failure:
+    needed = " or ".join(model.method.channels)
+    return Failure(
+        "check",
+        "DataError",
+        f"channel {needed} is missing or empty; usable are {', '.join(channels) or 'none'}",
+        f"case {case.case_id}",
+        f"add the {needed} file, or edit the channel in the plan",
+    )

@@ -1,0 +1,156 @@
+"""Check and measure all cases before work starts; what was found is kept on disk."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from brainad.case import Case
+from brainad.files import read_json, write_json
+from brainad.pipeline.cases import Failure, Watch, run_cases, unwatched
+from brainad.plan import CaseFingerprint, Fingerprint, Table, from_table, to_table
+from brainad.planning.fingerprint import assemble, input_hash, measure_case
+from brainad.preprocessing.cohort import check_cohort
+from brainad.preprocessing.integrity import check_anatomy, check_case
+from brainad.preprocessing.labels import Expectations
+from brainad.preprocessing.problem import Problem, has_errors
+from brainad.preprocessing.template import MNI152, load_template
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Finding(Table):
+    """What was found out about one case.
+
+    Args:
+        key: identifies the files and labels; another key means out of date.
+        measured: the measurements, or None if something is wrong with the case.
+        problems: everything that was noticed.
+    """
+
+    key: str
+    measured: CaseFingerprint | None
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found out about all cases.
+
+    Args:
+        inputs: hash of all input files.
+        findings: per case that was looked at.
+        failures: per case that cannot be used, the first reason.
+    """
+
+    inputs: str
+    findings: Mapping[str, Finding]
+    failures: Mapping[str, Failure]
+
+    @property
+    def measured(self) -> list[CaseFingerprint]:
+        """Return the measurements of all usable cases."""
+        usable = [f.measured for name, f in self.findings.items() if name not in self.failures]
+        return [measured for measured in usable if measured is not None]
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """Return the measurements of the data set.
+
+        Raises:
+            UsageError: no case is usable.
+        """
+        return assemble(self.measured, self.inputs)
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Return all problems, of single cases and of the cohort, worst first."""
+        order = ("error", "warning", "info")
+        found = [problem for finding in self.findings.values() for problem in finding.problems]
+        return sorted([*found, *check_cohort(self.measured)], key=lambda p: order.index(p.level))
+
+
+def inspect_cases(
+    cases: Sequence[Case],
+    folder: Path,
+    expectations: Expectations | None = None,
+    watch: Watch = unwatched,
+    processes: int = 1,
+) -> Inspection:
+    """Check and measure cases; those that did not change since the last time are not read again.
+
+    Args:
+        cases: what to look at.
+        folder: where findings are kept, one file per case.
+        expectations: channels and label values that a dataset declares.
+        watch: shows progress.
+        processes: worker processes.
+    """
+    todo = [case for case in cases if _stored(folder, case) is None]
+    work = partial(_inspect, folder, expectations)
+    outcomes = run_cases("check", [(case.case_id, case) for case in todo], work, processes)
+    failures = {}
+    for outcome in watch("check", len(todo), outcomes):
+        if outcome.failure:
+            failures[outcome.case_id] = outcome.failure
+    findings = {}
+    for case in cases:
+        finding = _stored(folder, case)
+        if finding is not None:
+            findings[case.case_id] = finding
+            failure = _failure(case, finding)
+            if failure:
+                failures[case.case_id] = failure
+    return Inspection(input_hash(cases), findings, failures)
+
+
+def _inspect(folder: Path, expectations: Expectations | None, case: Case) -> None:
+    checked = check_case(case, expectations)
+    problems = list(checked.problems)
+    measured = None
+    if checked.images and not has_errors(problems):
+        template = load_template(MNI152).image
+        measured = measure_case(checked.case, checked.images, checked.lesion, template)
+        problems += check_anatomy(checked.case, measured)
+    finding = Finding(input_hash([case]), measured, tuple(problems))
+    write_json(_path(folder, case), to_table(finding))
+
+
+def _path(folder: Path, case: Case) -> Path:
+    return folder / f"{case.case_id}.json"
+
+
+def _stored(folder: Path, case: Case) -> Finding | None:
+    path = _path(folder, case)
+    if not path.is_file():
+        return None
+    finding = from_table(Finding, read_json(path), str(path))
+    return finding if finding.key == input_hash([case]) else None
+
+
+def _failure(case: Case, finding: Finding) -> Failure | None:
+    """Turn the first error into the reason why the case is left out."""
+    for problem in finding.problems:
+        if problem.level == "error":
+            files = ", ".join(str(path) for path in problem.files)
+            where = files or f"case {case.case_id}"
+            return Failure("check", "DataError", problem.message, where, problem.fix)
+    return None
+
+
+def log_problems(problems: Sequence[Problem], shown: int = 3) -> None:
+    """Log problems grouped by kind, so that one cause does not flood the screen."""
+    counts = Counter((problem.level, problem.check) for problem in problems)
+    for (level, check), count in counts.items():
+        kind = [p for p in problems if (p.level, p.check) == (level, check)]
+        log = _log.info if level == "info" else _log.warning
+        for problem in kind[:shown]:
+            name = f"case {problem.case_id}: " if problem.case_id else ""
+            log("%s%s", name, problem.message)
+        if count > shown:
+            log("... and %d more of the kind %r", count - shown, check)

@@ -1,0 +1,75 @@
+"""Make plans, and keep those that exist: a plan edited by hand is honoured."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from importlib import resources as package_files
+from pathlib import Path
+
+from brainad import methods
+from brainad.files import read_json, value_hash, write_json
+from brainad.plan import Fingerprint, Plan, Resources, from_table, to_table
+from brainad.planning.planner import PlanningOptions, WorkingSpace, plan_dataset
+from brainad.preprocessing.template import MNI152, load_template
+
+_log = logging.getLogger(__name__)
+
+
+def intensity_reference() -> dict[str, tuple[float, ...]]:
+    """Return the built-in standard landmarks per channel."""
+    path = package_files.files("brainad.preprocessing") / "intensity_reference.json"
+    table: Mapping[str, list[float]] = json.loads(path.read_text())["landmarks"]
+    return {channel: tuple(values) for channel, values in table.items()}
+
+
+def make_plan(
+    name: str,
+    fingerprint: Fingerprint,
+    resources: Resources,
+    options: PlanningOptions,
+    template: str = MNI152,
+) -> Plan:
+    """Plan for measured data with all methods at hand.
+
+    Args:
+        name: of the dataset or folder.
+        fingerprint: what was measured.
+        resources: what the machine offers.
+        options: what the user says.
+        template: ``mni152`` or the path of a skull-stripped template.
+    """
+    lower, upper = load_template(template).box_mm()
+    box = tuple((float(low), float(high)) for low, high in zip(lower, upper, strict=True))
+    space = WorkingSpace(template, (box[0], box[1], box[2]), intensity_reference())
+    specs = {method: methods.get(method) for method in methods.available()}
+    return plan_dataset(name, fingerprint, resources, specs=specs, space=space, options=options)
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a plan file strictly.
+
+    Raises:
+        UsageError: missing, not JSON, or with unknown or missing keys.
+    """
+    return from_table(Plan, read_json(path), str(path))
+
+
+def keep_or_make_plan(
+    path: Path,
+    name: str,
+    fingerprint: Fingerprint,
+    resources: Resources,
+    options: PlanningOptions,
+) -> Plan:
+    """Read the plan at `path` if it was made for these measurements; else make and write one."""
+    if path.is_file():
+        plan = read_plan(path)
+        if plan.fingerprint_hash == value_hash(to_table(fingerprint)):
+            _log.info("using the plan %s", path)
+            return plan
+        _log.info("the data changed since %s was written: planning again", path)
+    plan = make_plan(name, fingerprint, resources, options)
+    write_json(path, to_table(plan))
+    return plan

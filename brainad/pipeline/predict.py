@@ -1,0 +1,189 @@
+"""A folder of scans in, anomaly maps, masks and scores out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from brainad.case import Case
+from brainad.errors import DataError
+from brainad.evaluation.calibration import calibrate_on_cohort
+from brainad.files import read_json, write_json
+from brainad.inference.outputs import Marker, OutputFolder
+from brainad.input_folder import find_cases
+from brainad.method import Scope
+from brainad.pipeline.cases import Watch, unwatched
+from brainad.pipeline.deliver import Deliverer, Delivery, failure_marker
+from brainad.pipeline.detect import Detector
+from brainad.pipeline.folder import FolderOptions, FolderRun, ModelChoice
+from brainad.pipeline.model import Model
+from brainad.plan import from_table, to_table
+from brainad.prediction import Calibration
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DecisionOptions:
+    """How evidence becomes decisions.
+
+    Args:
+        calibration: file with thresholds to use instead of the model's own.
+        minimum_mm3: components smaller than this are left out of the masks.
+    """
+
+    calibration: Path | None = None
+    minimum_mm3: float = 0.0
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What became of a run.
+
+    Args:
+        markers: one per case that is finished or failed.
+        pending: cases that wait for other parts of the run.
+        model: what predicted.
+        calibration: thresholds that were used, or None if nothing was delivered.
+        seconds: per stage.
+        warnings: sentences a user should read.
+        scans: case to the scan that the outputs lie on.
+    """
+
+    markers: Sequence[Marker]
+    pending: Sequence[str]
+    model: Model
+    calibration: Calibration | None
+    seconds: Mapping[str, float]
+    warnings: Sequence[str]
+    scans: Mapping[str, Path]
+
+    @property
+    def failed(self) -> list[Marker]:
+        """Return the markers of failed cases."""
+        return [marker for marker in self.markers if marker.failure]
+
+
+def predict_folder(
+    source: Path,
+    target: Path,
+    choose_model: ModelChoice,
+    options: FolderOptions,
+    decisions: DecisionOptions,
+    watch: Watch = unwatched,
+) -> RunReport:
+    """Predict every scan of a folder; run it again to continue or to add cases.
+
+    Args:
+        source: folder with the scans.
+        target: output folder.
+        choose_model: makes or opens the model, given what was measured.
+        options: share and resources.
+        decisions: thresholds.
+        watch: shows progress.
+
+    Raises:
+        UsageError: no cases, a cohort that is too small, or wrong paths.
+        DataError: not one case can be used.
+        ResourceError: stopped early; the same call continues.
+    """
+    output = OutputFolder(target)
+    run = FolderRun(source, output.internal, options, watch)
+    try:
+        inspection = run.inspect()
+        model = choose_model(inspection.fingerprint)
+        write_json(target / "plans.json", to_table(model.plan))
+        cases = run.usable_cases(inspection, model)
+        detector = run.prepare_and_encode(model, cases, inspection)
+    except DataError:
+        _record_failures(output, run)
+        output.write_tables(run.case_ids)
+        raise
+    _record_failures(output, run)
+    ready = [case for case in cases if detector.is_encoded(case.case_id)]
+    pending = _pending(output, cases, ready)
+    if model.method.scope is Scope.CASE:
+        ready = options.share.of(ready)
+    calibration = None
+    if model.method.scope is Scope.CASE or not pending:
+        run.require_enough(model, len(ready))
+        scored = _score(run, detector, ready)
+        calibration = _choose_calibration(model, decisions, detector, scored)
+        delivery = Delivery(
+            calibration=calibration,
+            minimum_mm3=decisions.minimum_mm3,
+            slice_axis=model.plan.preprocessing.slice_axis,
+            channels=model.method.channels,
+            device=options.device,
+            model_id=model.model_id,
+            seconds=run.case_seconds,
+        )
+        deliverer = Deliverer(output, detector.prepared, detector.predictions, delivery)
+        keys = detector.prediction_keys([case.case_id for case in ready])
+        run.follow("restore", len(scored), deliverer.deliver(scored, keys))
+        _record_failures(output, run)
+    return RunReport(
+        markers=output.write_tables(run.case_ids),
+        pending=pending,
+        model=model,
+        calibration=calibration,
+        seconds=dict(run.seconds),
+        warnings=run.found.warnings,
+        scans={case.case_id: case.images[case.reference] for case in cases},
+    )
+
+
+def _pending(output: OutputFolder, cases: Sequence[Case], ready: Sequence[Case]) -> list[str]:
+    """List the cases that other parts still have to prepare and encode."""
+    done = {case.case_id for case in ready}
+    waiting = [case.case_id for case in cases if case.case_id not in done]
+    markers = {name: output.marker(name) for name in waiting}
+    return [name for name, marker in markers.items() if not (marker and marker.failure)]
+
+
+def _score(run: FolderRun, detector: Detector, cases: Sequence[Case]) -> list[Case]:
+    names = [case.case_id for case in cases]
+    run.follow("score", len(names), detector.score(names))
+    return [case for case in cases if case.case_id not in run.failures]
+
+
+def _choose_calibration(
+    model: Model, decisions: DecisionOptions, detector: Detector, scored: Sequence[Case]
+) -> Calibration:
+    """Take the user's thresholds, the model's, or those of the cohort rule, in this order."""
+    path = decisions.calibration
+    if path:
+        chosen = from_table(Calibration, read_json(path), str(path))
+    else:
+        chosen = model.calibration or calibrate_on_cohort(
+            [detector.predictions.statistics(case.case_id) for case in scored]
+        )
+    _log.info("thresholds from %s", chosen.source)
+    return chosen
+
+
+def _record_failures(output: OutputFolder, run: FolderRun) -> None:
+    files = {case.case_id: [p.name for p in case.images.values()] for case in run.found.cases}
+    for case_id, failure in run.failures.items():
+        marker = failure_marker(case_id, failure, files.get(case_id, []))
+        output.report_failure(case_id, marker)
+
+
+def dry_run(
+    source: Path, target: Path, channel_map: Mapping[str, str] | None = None
+) -> list[dict[str, str]]:
+    """List what a run would do with each case, without reading a voxel."""
+    found = find_cases(source, channel_map=channel_map)
+    output = OutputFolder(target)
+    rows = []
+    for case in found.cases:
+        marker = output.marker(case.case_id)
+        state = "do" if marker is None else "retry" if marker.failure else "keep if unchanged"
+        rows.append({"case_id": case.case_id, "channels": " ".join(case.images), "action": state})
+    rows += [
+        {"case_id": name, "channels": "", "action": f"fail: {error.what}"}
+        for name, error in found.failures.items()
+    ]
+    return rows

@@ -1,0 +1,60 @@
+"""What this machine offers, container limits respected."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import psutil
+
+from brainad.encoders.device import choose_device
+from brainad.encoders.weights import available
+from brainad.plan import Resources
+
+_log = logging.getLogger(__name__)
+_GIB = 1024**3
+_LIMIT_FILES = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+# Encoding time that makes 300 scans fit into one night (10 h) beside preprocessing.
+SECONDS_PER_CASE = 60.0
+
+
+def memory_gib(limit_files: tuple[Path, ...] = _LIMIT_FILES) -> float:
+    """Return the memory this process may use: free memory or the container's limit."""
+    limits = [float(psutil.virtual_memory().available)]
+    for path in limit_files:
+        try:
+            text = path.read_text().strip()
+        except OSError:
+            continue
+        if text.isdigit():
+            limits.append(float(text))
+    return min(limits) / _GIB
+
+
+def measure_resources(
+    weights: Path, device: str = "auto", seconds_per_case: float = SECONDS_PER_CASE
+) -> Resources:
+    """Measure the machine.
+
+    Args:
+        weights: folder with pretrained weights.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        seconds_per_case: time budget for encoding one case.
+
+    Raises:
+        UsageError: the device does not exist here.
+    """
+    # Cores this process may run on: containers and batch systems hand out fewer than exist.
+    process = psutil.Process()
+    cores = len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count()
+    return Resources(
+        device=str(choose_device(device)),
+        memory_gib=memory_gib(),
+        threads=cores or 1,
+        weights=weights,
+        encoders=available(weights),
+        seconds_per_case=seconds_per_case,
+    )
