@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -19,15 +20,31 @@ from brainad.files import value_hash
 from brainad.method import Encoding, Scope
 from brainad.methods.codegraph3d.cohort import CohortTokens, split_cohort, stack_cases
 from brainad.methods.codegraph3d.maps import anomaly_map, score_grid
-from brainad.methods.codegraph3d.patient_score import patient_score
+from brainad.methods.codegraph3d.patient_score import patient_score, smooth_scores
 from brainad.methods.codegraph3d.plan import MINIMUM_COHORT, PATCH, CoDeGraph3DPlan
-from brainad.methods.codegraph3d.scoring import ScoreSettings, score_against_bank, score_cohort
+from brainad.methods.codegraph3d.scoring import (
+    CohortScores,
+    ScoreSettings,
+    score_against_bank,
+    score_cohort,
+)
 from brainad.methods.codegraph3d.tokens import CaseTokens, Tokeniser
 from brainad.plan import Resources
 from brainad.prediction import Prediction
 from brainad.volume import Volume
 
+_log = logging.getLogger(__name__)
+
 _CELLS = "cells"
+
+
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """What scoring says about one case: cells (nx, ny, nz) bool, token scores (N,), one number."""
+
+    cells: NDArray[np.bool_]
+    tokens: NDArray[np.float64]
+    patient: float
 
 
 class CoDeGraph3D:
@@ -132,22 +149,18 @@ class CoDeGraph3D:
         """
         if self._bank:
             for case, encoding in zip(cases, encodings, strict=True):
-                tokens = self._case_tokens(encoding)
-                yield self._prediction(case, tokens, self._against_bank(tokens))
+                yield self._prediction(case, self._against_bank(self._case_tokens(encoding)))
             return
         self._require(len(cases))
-        # Chunks are scored one after the other; predictions keep the order of the cases, so
-        # only token scores (small) of all chunks are held.
-        scores: dict[int, NDArray[np.float64]] = {}
-        cells: dict[int, NDArray[np.bool_]] = {}
+        # Chunks are scored one after the other, predictions keep the order of the cases: only
+        # the token scores, which are small, are held for all of them.
+        scored: dict[int, _Scored] = {}
         chunks = math.ceil(len(cases) / self._plan.chunk_size)
         for members in split_cohort(len(cases), chunks, self._plan.seed):
             chunk = [self._case_tokens(encodings[int(member)]) for member in members]
-            found = self._against_each_other(chunk)
-            for member, tokens, values in zip(members.tolist(), chunk, found, strict=True):
-                scores[member], cells[member] = values, tokens.cells
+            scored.update(zip(members.tolist(), self._against_each_other(chunk), strict=True))
         for index, case in enumerate(cases):
-            yield self._prediction(case, CaseTokens((), cells[index]), scores[index])
+            yield self._prediction(case, scored[index])
 
     def _require(self, cases: int) -> None:
         if cases < MINIMUM_COHORT:
@@ -172,37 +185,47 @@ class CoDeGraph3D:
             encoding[_CELLS],
         )
 
-    def _against_each_other(self, cases: Sequence[CaseTokens]) -> list[NDArray[np.float64]]:
-        """Return each case's token scores, averaged over the layers."""
+    def _against_each_other(self, cases: Sequence[CaseTokens]) -> list[_Scored]:
+        """Score the cases of one chunk; token scores are averaged over the layers."""
         total: NDArray[np.float64] | None = None
         for layer in range(len(self._plan.layers)):
             cohort = stack_cases(cases, layer, self._device)
-            scores = score_cohort(cohort, self._score_settings(), self._plan.seed).scores
-            total = scores if total is None else total + scores
+            scored = score_cohort(cohort, self._score_settings(), self._plan.seed)
+            _log_groups(self._plan.layers[layer], scored)
+            total = scored.scores if total is None else total + scored.scores
         assert total is not None, "a plan reads at least one layer"
         ends = np.cumsum([int(case.cells.sum()) for case in cases])[:-1]
-        return np.split(total / len(self._plan.layers), ends)
+        tokens = np.split(total / len(self._plan.layers), ends)
+        patients = [patient_score(each, self._plan.patient_rule) for each in tokens]
+        if self._plan.case_smoothing:
+            patients = self._smoothed(patients, cases)
+        return [
+            _Scored(case.cells, each, patient)
+            for case, each, patient in zip(cases, tokens, patients, strict=True)
+        ]
 
-    def _against_bank(self, tokens: CaseTokens) -> NDArray[np.float64]:
-        scores = [
+    def _smoothed(self, patients: Sequence[float], cases: Sequence[CaseTokens]) -> list[float]:
+        """Average over cases whose mean tokens of the last layer point in similar directions."""
+        means = torch.stack([case.layers[-1].mean(0) for case in cases])
+        descriptors = torch.nn.functional.normalize(means - means.mean(0)).numpy()
+        smoothed = smooth_scores(np.array(patients), descriptors, self._plan.case_smoothing)
+        return [float(score) for score in smoothed]
+
+    def _against_bank(self, tokens: CaseTokens) -> _Scored:
+        layers = [
             score_against_bank(
                 stack_cases([tokens], layer, self._device), bank, self._score_settings()
             )
             for layer, bank in enumerate(self._bank)
         ]
-        mean: NDArray[np.float64] = np.mean(scores, axis=0)
-        return mean
+        scores = np.mean(layers, axis=0)
+        return _Scored(tokens.cells, scores, patient_score(scores, self._plan.patient_rule))
 
-    def _prediction(
-        self, case: PreparedCase, tokens: CaseTokens, scores: NDArray[np.float64]
-    ) -> Prediction:
-        grid = score_grid(scores, tokens.cells)
-        data = anomaly_map(grid, tokens.cells, np.asarray(case.brain), self._plan.aligned_corners)
-        return Prediction(
-            case.case_id,
-            Volume(data, case.placement.working),
-            patient_score(scores, self._plan.patient_rule),
-        )
+    def _prediction(self, case: PreparedCase, scored: _Scored) -> Prediction:
+        grid = score_grid(scored.tokens, scored.cells)
+        brain = np.asarray(case.brain)
+        data = anomaly_map(grid, scored.cells, brain, self._plan.aligned_corners)
+        return Prediction(case.case_id, Volume(data, case.placement.working), scored.patient)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the bank as arrays, empty without one."""
@@ -228,4 +251,23 @@ class CoDeGraph3D:
                 (nx, ny, nz),
             )
             for number in self._plan.layers
+        )
+
+
+def _log_groups(layer: int, scored: CohortScores) -> None:
+    """Tell about groups of cases that resemble each other more than the rest of the cohort."""
+    domains = sum(each.domain for each in scored.filters)
+    if domains:
+        _log.warning(
+            "layer %d: %d group(s) of cases share most of their tissue, as scans of another site "
+            "or scanner do; compare like with like if you can",
+            layer,
+            domains,
+        )
+    if scored.filtered.any():
+        _log.info(
+            "layer %d: %d tokens of anomalies that several cases share no longer serve as "
+            "references",
+            layer,
+            int(scored.filtered.sum()),
         )

@@ -57,6 +57,8 @@ class CoDeGraph3DPlan(MethodPlan):
             leaves the mutual score alone.
         chunk_size: largest number of cases that are compared with each other.
         patient_rule: how a case's score follows from its tokens.
+        case_smoothing: numbers of most similar cases over which patient scores are averaged
+            (RsCIN of the 2D method); empty for none, as published for 3D.
         aligned_corners: corner convention of the upsampling.
     """
 
@@ -77,6 +79,7 @@ class CoDeGraph3DPlan(MethodPlan):
     graph: GraphSettings | None
     chunk_size: int
     patient_rule: PatientRule
+    case_smoothing: tuple[int, ...]
     aligned_corners: bool
 
     @property
@@ -119,7 +122,7 @@ def make_plan(
         final_norm=False,
         views=VIEWS,
         slices_per_block=per_block,
-        average_neighbours=per_block < PATCH,
+        average_neighbours=per_block < _CELL,
         neighbourhood=1,
         projected_width=_PROJECTED_WIDTH,
         min_brain_fraction=0.0,
@@ -129,6 +132,7 @@ def make_plan(
         graph=GraphSettings(),
         chunk_size=chunk,
         patient_rule="max",
+        case_smoothing=(),
         aligned_corners=False,
     )
 
@@ -155,8 +159,8 @@ def seconds_per_case(
     encoder: str, slices_per_block: int, preprocessing: PreprocessingPlan, resources: Resources
 ) -> float:
     """Estimate the time to encode one case."""
-    blocks = [n // PATCH for n in preprocessing.working_shape]
-    patches = blocks[0] * blocks[1] * blocks[2] * len(VIEWS)
+    x, y, z = (n // _CELL for n in preprocessing.working_shape)
+    patches = x * y * z * len(VIEWS)
     slices = slices_per_block * _FILLED_SHARE * patches / _REFERENCE_PATCHES
     speed = resources.threads if resources.device == "cpu" else _GPU_GAIN
     return slices * _CPU_SECONDS[_size(encoder)] / speed
@@ -169,12 +173,12 @@ def _choose_slices(
     budget = resources.seconds_per_case
     times = {
         count: seconds_per_case(encoder, count, preprocessing, resources)
-        for count in (14, 7, 4, 2, 1)
+        for count in range(_CELL, 0, -1)
     }
     count = next((count for count, seconds in times.items() if seconds <= budget), 1)
     return count, (
         f"about {times[count]:.0f} s per case on {resources.device}, budget {budget:.0f} s; "
-        f"14 (published) would take {times[14]:.0f} s"
+        f"every slice would take {times[_CELL]:.0f} s"
     )
 
 
@@ -184,7 +188,7 @@ def _choose_chunk(
     """Compare as many cases at once as half of the memory holds, at least 30."""
     cells = 1
     for n in preprocessing.working_shape:
-        cells *= n // PATCH
+        cells *= n // _CELL
     tokens = 0.55 * cells
     width = len(VIEWS) * _PROJECTED_WIDTH
     # Per case: one layer in float32 twice (plain and lengthened), all layers in float16.
