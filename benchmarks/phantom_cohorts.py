@@ -99,7 +99,7 @@ def run_variant(name: str, variant: Variant, raw: Path, home: Path) -> dict[str,
         FolderOptions(prepared=work.derived / PREPARED_FOLDER),
         DecisionOptions(),
     )
-    summary = evaluate_folder(find_truth(raw), target, "cohort_rule")
+    summary = evaluate_folder(find_truth(raw), target)
     cases = HEALTHY + UNHEALTHY
     row = {
         "variant": name,

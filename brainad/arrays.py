@@ -31,7 +31,7 @@ class ArrayFolder:
         try:
             with np.load(self._path(case_id), allow_pickle=False) as stored:
                 return str(stored[_KEY]) == key
-        except (FileNotFoundError, KeyError, ValueError, OSError, zipfile.BadZipFile):
+        except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile):
             return False
 
     def write(self, case_id: str, key: str, arrays: Arrays) -> None:

@@ -19,6 +19,9 @@ from brainad.prediction import Calibration
 
 _CARD = "model_card.json"
 _ARRAYS = "state.safetensors"
+_VALUES = "state.json"
+_PLAN = "plans.json"
+_CALIBRATION = "calibration.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +55,10 @@ def write(folder: Path, model: StoredModel) -> None:
             name: np.ascontiguousarray(array) for name, array in arrays.items()
         }
         save_file(contiguous, temporary / _ARRAYS)
-        write_json(temporary / "state.json", values)
-        write_json(temporary / "plans.json", to_table(model.plan))
+        write_json(temporary / _VALUES, values)
+        write_json(temporary / _PLAN, to_table(model.plan))
         if model.calibration:
-            write_json(temporary / "calibration.json", to_table(model.calibration))
+            write_json(temporary / _CALIBRATION, to_table(model.calibration))
         files = {path.name: content_hash(path) for path in sorted(temporary.iterdir())}
         write_json(
             temporary / _CARD,
@@ -87,7 +90,15 @@ def read(folder: Path) -> StoredModel:
             str(folder / _CARD),
             "build the model again with this version",
         )
-    for name, expected in card["sha256"].items():
+    hashes = card.get("sha256", {})
+    unknown = [name for name in (_ARRAYS, _VALUES, _PLAN) if name not in hashes]
+    if unknown:
+        raise UsageError(
+            f"the card names no SHA-256 for {', '.join(unknown)}",
+            str(folder / _CARD),
+            "copy the model again",
+        )
+    for name, expected in hashes.items():
         if Path(name).name != name or not (folder / name).is_file():
             raise UsageError(f"file {name} is missing", str(folder), "copy the model again")
         if content_hash(folder / name) != expected:
@@ -95,17 +106,17 @@ def read(folder: Path) -> StoredModel:
                 f"{name} does not match its SHA-256", str(folder), "copy the model again"
             )
     try:
-        state: dict[str, Any] = {**load_file(folder / _ARRAYS), **read_json(folder / "state.json")}
+        state: dict[str, Any] = {**load_file(folder / _ARRAYS), **read_json(folder / _VALUES)}
     except (SafetensorError, OSError) as error:
         raise UsageError(
             f"the state cannot be read: {error}", str(folder / _ARRAYS), "copy the model again"
         ) from error
     calibration = None
-    if "calibration.json" in card["sha256"]:
-        path = folder / "calibration.json"
+    if _CALIBRATION in hashes:
+        path = folder / _CALIBRATION
         calibration = from_table(Calibration, read_json(path), str(path))
     return StoredModel(
-        plan=from_table(Plan, read_json(folder / "plans.json"), str(folder / "plans.json")),
+        plan=from_table(Plan, read_json(folder / _PLAN), str(folder / _PLAN)),
         configuration=card["configuration"],
         state=state,
         calibration=calibration,

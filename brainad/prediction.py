@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from brainad.volume import Volume
 
+# Overwhelming evidence would be rounded to 1.
+_BELOW_ONE = np.nextafter(np.float32(1), np.float32(0))
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
@@ -55,7 +58,8 @@ class Calibration:
     def probability_like(self, evidence: NDArray[Any], threshold: float) -> NDArray[np.float32]:
         """Map evidence ≥ 0 to [0, 1) so that the threshold becomes 0.5."""
         positive = np.maximum(evidence, 0)
-        result: NDArray[np.float32] = (positive / (positive + threshold)).astype(np.float32)
+        share = (positive / (positive + threshold)).astype(np.float32)
+        result: NDArray[np.float32] = np.minimum(share, _BELOW_ONE)
         return result
 
 

@@ -123,6 +123,7 @@ def shard_from_environment(environment: Mapping[str, str] | None = None) -> tupl
     index = variables.get("SLURM_ARRAY_TASK_ID", "")
     count = variables.get("SLURM_ARRAY_TASK_COUNT", "")
     first = variables.get("SLURM_ARRAY_TASK_MIN", "0")
-    if index.isdigit() and count.isdigit() and first.isdigit():
-        return int(count), int(index) - int(first)
+    step = variables.get("SLURM_ARRAY_TASK_STEP", "1")
+    if all(text.isdigit() for text in (index, count, first, step)):
+        return int(count), (int(index) - int(first)) // max(int(step), 1)
     return None

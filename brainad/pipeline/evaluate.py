@@ -92,22 +92,20 @@ def _from_dataset(dataset: Dataset) -> TruthFolder:
     )
 
 
-def evaluate_folder(
-    truth: TruthFolder, predictions: Path, threshold_source: ThresholdSource = "model"
-) -> Summary:
+def evaluate_folder(truth: TruthFolder, predictions: Path) -> Summary:
     """Score a prediction folder; expected cases without prediction count as failures.
 
     Args:
         truth: every case that is expected.
         predictions: output folder of a prediction.
-        threshold_source: where the thresholds of the predictions come from.
 
     Raises:
         UsageError: a prediction lies on another grid than its truth.
     """
     output = OutputFolder(predictions)
-    evaluation = Evaluation(threshold_source)
-    for case_id in sorted(truth.masks):
+    case_ids = sorted(truth.masks)
+    evaluation = Evaluation(_threshold_source(output, case_ids))
+    for case_id in case_ids:
         path = output.mask_path(case_id)
         mask = read_volume(path) if path.is_file() else None
         known = _truth(truth, case_id, mask)
@@ -119,6 +117,15 @@ def evaluate_folder(
     summary = evaluation.summary()
     write_json(predictions / "summary.json", summary.to_dict())
     return summary
+
+
+def _threshold_source(output: OutputFolder, case_ids: Sequence[str]) -> ThresholdSource:
+    """Tell where the delivered thresholds come from; foreign folders bring their own."""
+    for case_id in case_ids:
+        marker = output.marker(case_id)
+        if marker and marker.calibration:
+            return "calibration_set" if marker.calibration["healthy_scores"] else "cohort_rule"
+    return "model"
 
 
 def _truth(truth: TruthFolder, case_id: str, predicted: Volume | None) -> Truth:

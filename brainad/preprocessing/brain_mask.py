@@ -13,11 +13,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from brainad.errors import DataError, ResourceError, UsageError
+from brainad.preprocessing.pyramid import cropped
 from brainad.resampling import ras_grid, resample
 from brainad.volume import Grid, Volume
 
 # The voxel edge HD-BET was trained on.
 _NETWORK_MM = 1.5
+# Air costs the network as much time and memory as tissue: what lies around the voxels above
+# this share of the 99th percentile is cut off first.
+_AIR = 0.1
 
 
 def nonzero_brain(volume: Volume) -> Volume:
@@ -57,6 +61,7 @@ def hd_bet_brain(volume: Volume, folds: int = 1, device: str = "cpu") -> Volume:
     """
     grid = ras_grid(volume.grid)
     sampled = resample(resample(volume, grid), _network_grid(grid))
+    sampled = _without_air(sampled)
     deviation = float(sampled.data.std())
     if deviation == 0:
         raise DataError("the scan is constant", fix="check that the file holds the scan")
@@ -73,6 +78,12 @@ def _one_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     largest = int(np.bincount(labels.ravel())[1:].argmax()) + 1
     filled: NDArray[np.bool_] = ndimage.binary_fill_holes(labels == largest)
     return filled
+
+
+def _without_air(head: Volume) -> Volume:
+    """Cut to the box of what is bright after a 3 x 3 x 3 mean, which single noisy voxels fail."""
+    bright = ndimage.uniform_filter(head.data, 3) > _AIR * np.percentile(head.data, 99)
+    return cropped(head, bright) if bright.any() else head
 
 
 def _network_grid(grid: Grid) -> Grid:

@@ -115,7 +115,10 @@ def prepare_case(
 
 
 def _find_brain(volume: Volume, source: BrainSource, device: str) -> Volume:
-    return nonzero_brain(volume) if source == "nonzero" else hd_bet_brain(volume, device=device)
+    if source == "nonzero":
+        return nonzero_brain(volume)
+    # HD-BET's own code knows the CPU and CUDA only.
+    return hd_bet_brain(volume, device="cpu" if device == "mps" else device)
 
 
 def _normalise(

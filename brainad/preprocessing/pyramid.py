@@ -22,9 +22,10 @@ _EDGE_VOXELS = 2
 # between tissue and outside, a T2 scan came out 2 % too large on the T1 template.
 _STEP_AT_EDGE = 0.5
 
-# SimpleITK is told that this many mm are one unit. About a brain's radius: then a change of a
-# matrix entry and a shift by the same number move the brain's surface equally far, and the
-# optimiser needs no parameter scales (its step length ignores them when the shift is right).
+# SimpleITK is told that this many mm are one unit. It is about a brain's radius, so that equal
+# changes of a matrix entry and of a shift move the brain's surface equally far. With mm and
+# parameter scales, steps of the regular-step optimiser turned the brain inside out whenever
+# the shift was already right, because their length is measured after scaling.
 UNIT_MM = 80.0
 
 
@@ -65,27 +66,33 @@ class Scan:
             margin_mm: room to add around the brain; whole images are not extended, because
                 what lies beyond them is unknown rather than dark.
         """
-        cropped = self._cropped()
-        spacing = np.array(cropped.grid.spacing_mm)
+        source = self._source()
+        spacing = np.array(source.grid.spacing_mm)
         sigma = np.where(spacing < spacing_mm, spacing_mm / (2 * spacing), 0.0)
-        smooth = ndimage.gaussian_filter(cropped.data, sigma, mode="nearest", truncate=3)
+        smooth = ndimage.gaussian_filter(source.data, sigma, mode="nearest", truncate=3)
         margin = 0.0 if self.brain is None else margin_mm
-        return resample(
-            Volume(smooth, cropped.grid), _grid_around(cropped.grid, spacing_mm, margin)
-        )
+        return resample(Volume(smooth, source.grid), _grid_around(source.grid, spacing_mm, margin))
 
-    def _cropped(self) -> Volume:
+    def _source(self) -> Volume:
         """Cut to the brain's box, with 0 outside the brain and all tissue well above 0."""
         if self.brain is None:
             return Volume(_clipped(self.image.data, self.image.data), self.image.grid)
-        box = _box(self.brain.data)
-        brain, data = self.brain.data[box], self.image.data[box]
-        affine = self.image.grid.affine.copy()
-        affine[:3, 3] += affine[:3, :3] @ [axis.start for axis in box]
-        grid = Grid((data.shape[0], data.shape[1], data.shape[2]), affine)
-        tissue = _clipped(data, data[brain])
+        image, brain = (cropped(v, self.brain.data) for v in (self.image, self.brain))
+        tissue = _clipped(image.data, image.data[brain.data])
         raised = tissue + np.float32(_STEP_AT_EDGE) * tissue.max()
-        return Volume(np.where(brain, raised, np.float32(0)), grid)
+        return Volume(np.where(brain.data, raised, np.float32(0)), image.grid)
+
+
+def cropped(volume: Volume, mask: NDArray[np.bool_]) -> Volume:
+    """Cut a volume to the box around a mask of its shape and two voxels more on each side."""
+    box = tuple(
+        slice(max(0, axis.start - _EDGE_VOXELS), axis.stop + _EDGE_VOXELS)
+        for axis in ndimage.find_objects(mask.astype(np.uint8))[0]
+    )
+    affine = volume.grid.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ [axis.start for axis in box]
+    x, y, z = volume.data[box].shape
+    return Volume(volume.data[box], Grid((x, y, z), affine))
 
 
 def itk_image(volume: Volume) -> Any:
@@ -111,11 +118,6 @@ def _clipped(data: NDArray[Any], sample: NDArray[Any]) -> NDArray[np.float32]:
         )
     clipped: NDArray[np.float32] = (data.clip(low, high) - low).astype(np.float32)
     return clipped
-
-
-def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
-    box = ndimage.find_objects(mask.astype(np.uint8))[0]
-    return tuple(slice(max(0, axis.start - _EDGE_VOXELS), axis.stop + _EDGE_VOXELS) for axis in box)
 
 
 def _grid_around(grid: Grid, spacing_mm: float, margin_mm: float) -> Grid:

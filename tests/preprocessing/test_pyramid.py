@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from brainad.errors import DataError
-from brainad.preprocessing.pyramid import UNIT_MM, Scan, itk_image
+from brainad.preprocessing.pyramid import UNIT_MM, Scan, cropped, itk_image
+from brainad.resampling import resample
 from brainad.volume import Grid, Volume
 
 
@@ -45,6 +46,16 @@ def test_coarse_images_are_0_outside_and_raised_inside() -> None:
     # Tissue spans 41 and is raised by half of that: about 20 for the dark part, 61 for the slab.
     assert 61 >= coarse.data[tuple(back)] > 50
     assert 35 > coarse.data[tuple(front)] >= 20
+
+
+def test_cropping_keeps_every_voxel_in_its_place() -> None:
+    scan = _scan()
+    assert scan.brain is not None
+    part = cropped(scan.image, scan.brain.data)
+    np.testing.assert_array_equal(part.data, scan.image.data[4:20, 2:18, 0:12])
+    np.testing.assert_array_equal(
+        resample(part, part.grid).data, resample(scan.image, part.grid).data
+    )
 
 
 def test_itk_images_lie_in_scaled_world_space() -> None:

@@ -69,6 +69,13 @@ class CoDeGraph3D:
                 "plan, codegraph3d.encoder",
                 "choose a DINOv2 encoder",
             )
+        if not plan.layers or not 1 <= min(plan.layers) <= max(plan.layers) <= self._encoder.depth:
+            raise UsageError(
+                f"layers {list(plan.layers)} of encoder {plan.encoder}, which has "
+                f"{self._encoder.depth}",
+                "plan, codegraph3d.layers",
+                f"choose layers from 1 to {self._encoder.depth}",
+            )
         self._tokeniser = Tokeniser(self._encode_slices, plan.token_settings)
         self._bank: tuple[CohortTokens, ...] = ()
 
