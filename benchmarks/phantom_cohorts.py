@@ -84,7 +84,7 @@ def run_variant(name: str, variant: Variant, raw: Path, home: Path) -> dict[str,
     """Prepare, predict and evaluate a cohort with one variant of the plan."""
     resources = measure_resources(find_workspace({}).weights, "cpu")
     grid = "planned" if variant.spacing_mm is None else f"{variant.spacing_mm:.3f}mm"
-    work = DatasetWork(raw, home / f"preprocessed_{grid}")
+    work = DatasetWork(raw, home / f"preprocessed_{grid}", processes=2)
     plan = work.plan(resources, variant.spacing_mm)
     started = time.perf_counter()
     work.preprocess("cpu", Share())
@@ -136,7 +136,7 @@ def main() -> None:
     home = Path(arguments.o) / f"{arguments.cohort}_{seed}"
     raw = home / f"Dataset{seed}_Phantoms{arguments.cohort}"
     options = PhantomOptions(channels=("T2",), lesion=lesion)
-    write_cohort(Cohort(raw, options, HEALTHY, UNHEALTHY, seed))
+    write_cohort(Cohort(raw, options, HEALTHY, UNHEALTHY, seed), processes=2)
     rows = [run_variant(name, VARIANTS[name], raw, home) for name in arguments.variants]
     print(
         f"phantom cohort {arguments.cohort}, seed {seed}: {HEALTHY} healthy, {UNHEALTHY} {lesion}"

@@ -6,8 +6,8 @@ import argparse
 import logging
 from pathlib import Path
 
-from brainad.cli.arguments import Parser, count
-from brainad.cli.dataset import add_budget_flag, resources_of
+from brainad.cli.arguments import Parser
+from brainad.cli.flags import add_budget_flag, add_process_flag, processes_of, resources_of
 from brainad.cli.progress import make_watch
 from brainad.cli.runner import EXIT_CASES_FAILED, EXIT_DONE, run
 from brainad.errors import UsageError
@@ -30,7 +30,7 @@ def main() -> None:
     parser.flag("-fpr", type=float, default=0.05,
                 help="share of healthy people that may be flagged (default 0.05)")  # fmt: skip
     parser.flag("--overwrite", action="store_true", help="replace a bank that exists")
-    parser.flag("-np", type=count, default=1, help="worker processes (default 1)")
+    add_process_flag(parser)
     add_budget_flag(parser)
     parser.device_flag()
     parser.workspace_flags()
@@ -51,7 +51,7 @@ def _build(arguments: argparse.Namespace) -> int:
         TRAINING_FREE,
         resources,
     )
-    options = FolderOptions(processes=max(1, arguments.np), device=resources.device)
+    options = FolderOptions(processes=processes_of(arguments), device=resources.device)
     watch = make_watch(arguments.disable_progress_bar, arguments.quiet)
     report = build_bank(source, bank, choose, options, arguments.fpr, watch)
     print(f"{bank}: {len(report.used)} scans; thresholds from {report.threshold_source}")

@@ -8,7 +8,16 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from brainad.cli.arguments import Parser, count
+from brainad.cli.arguments import Parser
+from brainad.cli.flags import (
+    add_budget_flag,
+    add_process_flag,
+    add_share_flags,
+    processes_of,
+    resources_of,
+    share_of,
+    workspace_of,
+)
 from brainad.cli.progress import make_watch
 from brainad.cli.runner import EXIT_CASES_FAILED, EXIT_DONE, run
 from brainad.cli.tables import format_table
@@ -16,63 +25,23 @@ from brainad.errors import UsageError
 from brainad.files import write_csv, write_json
 from brainad.inference.outputs import FAILURE_COLUMNS
 from brainad.input_folder import find_cases
-from brainad.pipeline.cases import Outcome, Share
+from brainad.pipeline.cases import Outcome
 from brainad.pipeline.dataset import FAILURES_FILE, DatasetWork, verify_dataset
 from brainad.pipeline.deliver import failure_marker
 from brainad.pipeline.folder import describe_input
 from brainad.pipeline.inspect import inspect_cases, log_problems
-from brainad.pipeline.resources import SECONDS_PER_CASE, measure_resources
-from brainad.plan import Plan, Resources
+from brainad.pipeline.resources import measure_resources
+from brainad.plan import Plan
 from brainad.preprocessing.problem import Problem, has_errors
-from brainad.workspace import Workspace, find_workspace, shard_from_environment
 
 _log = logging.getLogger(__name__)
-
-
-def workspace_of(arguments: argparse.Namespace) -> Workspace:
-    """Locate the root folders that the flags and the environment name."""
-    roles = ("raw", "preprocessed", "results", "weights")
-    return find_workspace({role: getattr(arguments, role) for role in roles})
-
-
-def resources_of(arguments: argparse.Namespace) -> Resources:
-    """Measure the machine with the device and time budget of the flags."""
-    weights = workspace_of(arguments).weights
-    return measure_resources(weights, arguments.device, arguments.seconds_per_case)
-
-
-def share_of(arguments: argparse.Namespace) -> Share:
-    """Return the part of the case list to work on: from the flags, else from a SLURM array."""
-    if arguments.num_parts is not None or arguments.part_id is not None:
-        return Share(arguments.num_parts or 1, arguments.part_id or 0)
-    array = shard_from_environment()
-    if array is None:
-        return Share()
-    _log.info("part %d of %d, from the SLURM array job", array[1], array[0])
-    return Share(*array)
-
-
-def add_share_flags(parser: Parser) -> None:
-    """Add the flags that spread cases over machines."""
-    parser.flag("-num_parts", type=count, help="spread the cases over this many runs (default 1)")
-    parser.flag("-part_id", type=count, help="which of them this is, from 0")
-
-
-def add_budget_flag(parser: Parser) -> None:
-    """Add the time budget that the planner picks the encoder's work from."""
-    parser.flag(
-        "-seconds_per_case",
-        type=float,
-        default=SECONDS_PER_CASE,
-        help=f"encoding time that the plan may spend on a case (default {SECONDS_PER_CASE:.0f})",
-    )
 
 
 def _dataset_parser(prog: str, description: str) -> Parser:
     parser = Parser(prog, description)
     parser.flag("-d", "--dataset", nargs="+", required=True, metavar="DATASET",
                 help="501, Dataset501_X, or a path; several are allowed")  # fmt: skip
-    parser.flag("-np", type=count, default=1, help="worker processes (default 1)")
+    add_process_flag(parser)
     parser.workspace_flags()
     return parser
 
@@ -81,9 +50,8 @@ def _works(arguments: argparse.Namespace) -> list[DatasetWork]:
     workspace = workspace_of(arguments)
     watch = make_watch(arguments.disable_progress_bar, arguments.quiet)
     folders = [workspace.dataset_folder(name) for name in arguments.dataset]
-    processes = max(1, arguments.np)
     return [
-        DatasetWork(folder, workspace.preprocessed_folder(folder), watch, processes)
+        DatasetWork(folder, workspace.preprocessed_folder(folder), watch, processes_of(arguments))
         for folder in folders
     ]
 
@@ -95,7 +63,7 @@ def verify_dataset_main() -> None:
     parser.flag("-i", metavar="FOLDER", help="a plain folder of scans instead of a dataset")
     parser.flag("-o", metavar="FILE", help="also write the findings as JSON")
     parser.flag("--strict", action="store_true", help="warnings count as errors")
-    parser.flag("-np", type=count, default=1, help="worker processes (default 1)")
+    add_process_flag(parser)
     parser.workspace_flags()
     run(parser, _verify)
 
@@ -127,7 +95,7 @@ def _verify_folder(folder: Path, arguments: argparse.Namespace) -> Sequence[Prob
     describe_input(found)
     scratch = workspace_of(arguments).preprocessed / "checked_folders" / folder.resolve().name
     watch = make_watch(arguments.disable_progress_bar, arguments.quiet)
-    inspection = inspect_cases(found.cases, scratch, None, watch, max(1, arguments.np))
+    inspection = inspect_cases(found.cases, scratch, None, watch, processes_of(arguments))
     clashes = [
         Problem("error", name, "files", error.what, error.fix)
         for name, error in found.failures.items()

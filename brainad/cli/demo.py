@@ -29,7 +29,7 @@ from brainad.pipeline.report import (
     write_html_report,
     write_run_report,
 )
-from brainad.pipeline.resources import measure_resources
+from brainad.pipeline.resources import measure_resources, process_count
 from brainad.pipeline.sources import model_from_plan
 from brainad.reporting.figures import cohort_figure
 from brainad.workspace import find_workspace
@@ -70,10 +70,12 @@ def _demo(arguments: argparse.Namespace) -> int:
     spacing = (arguments.spacing_mm,) * 3
     options = PhantomOptions(channels=("T2",), lesion=arguments.lesion, spacing_mm=spacing)
     raw = workspace.raw / DATASET
-    write_cohort(Cohort(raw, options, _HEALTHY, _UNHEALTHY, arguments.seed), watch)
+    processes = process_count()
+    cohort = Cohort(raw, options, _HEALTHY, _UNHEALTHY, arguments.seed)
+    write_cohort(cohort, watch, processes)
 
     resources = measure_resources(workspace.weights, arguments.device, _SECONDS_PER_CASE)
-    work = DatasetWork(raw, workspace.preprocessed_folder(raw), watch)
+    work = DatasetWork(raw, workspace.preprocessed_folder(raw), watch, processes)
     print_plan(work.plan(resources, None))
     work.preprocess(resources.device, Share())
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from brainad.cli.arguments import Parser, count
+from brainad.cli.flags import add_process_flag, processes_of
 from brainad.cli.progress import make_watch
 from brainad.cli.runner import EXIT_CASES_FAILED, EXIT_DONE, run
 from brainad.phantom import LesionKind, PhantomOptions
@@ -32,7 +33,7 @@ def main() -> None:
     parser.flag("--random_orientation", action="store_true", help="flip and swap the axes")
     parser.flag("-head", metavar="FILE", help="T1 head with skull in MNI space: adds a skull")
     parser.flag("-seed", type=count, default=0, help="of the cohort (default 0)")
-    parser.flag("-np", type=count, default=1, help="worker processes (default 1)")
+    add_process_flag(parser)
     run(parser, _make)
 
 
@@ -51,7 +52,7 @@ def _make(arguments: argparse.Namespace) -> int:
         Path(arguments.o), options, arguments.healthy, arguments.unhealthy, arguments.seed
     )
     watch = make_watch(arguments.disable_progress_bar, arguments.quiet)
-    outcomes = write_cohort(cohort, watch, max(1, arguments.np))
+    outcomes = write_cohort(cohort, watch, processes_of(arguments))
     failed = [outcome for outcome in outcomes if outcome.failure]
     print(f"{len(outcomes) - len(failed)} phantoms in {arguments.o}")
     return EXIT_CASES_FAILED if failed else EXIT_DONE

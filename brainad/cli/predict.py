@@ -7,10 +7,12 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from brainad.cli.arguments import Parser, count
-from brainad.cli.dataset import (
+from brainad.cli.arguments import Parser
+from brainad.cli.flags import (
     add_budget_flag,
+    add_process_flag,
     add_share_flags,
+    processes_of,
     resources_of,
     share_of,
     workspace_of,
@@ -51,8 +53,7 @@ def main() -> None:
     parser.flag("-calibration", metavar="FILE", help="thresholds written by brainad_calibrate")
     parser.flag("-min_size_mm3", type=float, default=0.0, help="drop smaller components")
     parser.flag("--channel_map", metavar="FLAIR=_0000,...", help="channel to file name ending")
-    parser.flag("-np", "-npp", type=count, dest="np", default=1,
-                help="worker processes for preprocessing (default 1)")  # fmt: skip
+    add_process_flag(parser)
     add_share_flags(parser)
     add_budget_flag(parser)
     parser.device_flag()
@@ -82,7 +83,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     options = FolderOptions(
         share=share,
         overwrite=arguments.overwrite,
-        processes=max(1, arguments.np),
+        processes=processes_of(arguments),
         device=resources.device,
         channel_map=channel_map,
         prepared=prepared,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from brainad.cli.arguments import Parser
-from brainad.cli.dataset import workspace_of
+from brainad.cli.flags import workspace_of
 from brainad.cli.runner import EXIT_DONE, run
 from brainad.cli.tables import format_table
 from brainad.encoders.registry import REGISTRY

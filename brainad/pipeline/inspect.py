@@ -22,6 +22,9 @@ from brainad.preprocessing.template import MNI152, load_template
 
 _log = logging.getLogger(__name__)
 
+# A check takes a fraction of a second, starting a worker process several.
+_WORTH_A_POOL = 50
+
 
 @dataclass(frozen=True)
 class Finding(Table):
@@ -93,7 +96,8 @@ def inspect_cases(
     """
     todo = [case for case in cases if _stored(folder, case) is None]
     work = partial(_inspect, folder, expectations)
-    outcomes = run_cases("check", [(case.case_id, case) for case in todo], work, processes)
+    workers = processes if len(todo) >= _WORTH_A_POOL else 1
+    outcomes = run_cases("check", [(case.case_id, case) for case in todo], work, workers)
     failures = {}
     for outcome in watch("check", len(todo), outcomes):
         if outcome.failure:

@@ -13,6 +13,8 @@ from brainad.plan import Resources
 
 _log = logging.getLogger(__name__)
 _GIB = 1024**3
+# Skull stripping peaks at 2.5 GiB (benchmarks/preprocessing_bars.py).
+_GIB_PER_PROCESS = 3.0
 _LIMIT_FILES = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
@@ -34,6 +36,20 @@ def memory_gib(limit_files: tuple[Path, ...] = _LIMIT_FILES) -> float:
     return min(limits) / _GIB
 
 
+def process_count() -> int:
+    """Return how many worker processes preprocessing may use: by cores and by memory."""
+    by_memory = int(memory_gib() / _GIB_PER_PROCESS)
+    return max(1, min(core_count(), by_memory))
+
+
+def core_count() -> int:
+    """Return the cores this process may run on: batch systems hand out fewer than exist."""
+    process = psutil.Process()
+    if hasattr(process, "cpu_affinity"):
+        return len(process.cpu_affinity())
+    return psutil.cpu_count() or 1
+
+
 def measure_resources(
     weights: Path, device: str = "auto", seconds_per_case: float = SECONDS_PER_CASE
 ) -> Resources:
@@ -47,13 +63,10 @@ def measure_resources(
     Raises:
         UsageError: the device does not exist here.
     """
-    # Cores this process may run on: containers and batch systems hand out fewer than exist.
-    process = psutil.Process()
-    cores = len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count()
     return Resources(
         device=str(choose_device(device)),
         memory_gib=memory_gib(),
-        threads=cores or 1,
+        threads=core_count(),
         weights=weights,
         encoders=available(weights),
         seconds_per_case=seconds_per_case,
