@@ -1,3 +1,5 @@
+"""Lets old tools install the package; everything is in pyproject.toml."""
+
 from setuptools import setup
 
 setup()

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -39,7 +38,7 @@ class Labels:
 
     label: Diagnosis = "unknown"
     mask: Path | None = None
-    slices: Mapping[int, bool] = field(default_factory=lambda: MappingProxyType({}))
+    slices: Mapping[int, bool] = field(default_factory=dict)
     slice_axis: int | None = None
 
 

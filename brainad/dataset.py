@@ -153,7 +153,7 @@ def _labelled(case: Case, tables: _Tables, masks: Mapping[str, Path]) -> Case:
     """Attach what is known; the diagnosis of an unlisted case is left to its mask's voxels."""
     row = tables.cases.get(case.case_id, {})
     label: Diagnosis = DIAGNOSES.get(row.get("label", ""), "unknown")
-    axis, slices = tables.slices.get(case.case_id, (None, MappingProxyType({})))
+    axis, slices = tables.slices.get(case.case_id, (None, {}))
     labels = Labels(label, masks.get(case.case_id), slices, axis)
     return replace(case, patient_id=row.get("patient_id") or case.patient_id, labels=labels)
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 from brainad.channels import canonical_channel
 from brainad.nifti import case_stem
@@ -53,9 +52,9 @@ class Vocabulary:
         aliases: further words, word to channel.
     """
 
-    numbers: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
-    endings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    numbers: Mapping[int, str] = field(default_factory=dict)
+    endings: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     def channel(self, word: str) -> str | None:
         """Return the channel that a word means, the dataset's own names included."""

@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
+import logging
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+import brainad.methods.codegraph3d as codegraph3d_package
+from brainad.case import Placement, PreparedCase
+from brainad.encoders.weights import fetch_weights
+from brainad.method import MethodSpec
+from brainad.methods.codegraph3d.plan import DEFAULT_ENCODER, CoDeGraph3DPlan
+from brainad.phantom import PhantomOptions
+from brainad.pipeline import planning
+from brainad.pipeline.cases import Share
+from brainad.pipeline.dataset import PLAN_FILE, PREPARED_FOLDER, DatasetWork
+from brainad.pipeline.folder import FolderOptions
+from brainad.pipeline.phantoms import Cohort, write_cohort
+from brainad.pipeline.predict import DecisionOptions, predict_folder
+from brainad.pipeline.sources import model_from_plan
+from brainad.plan import Fingerprint, Plan, PreprocessingPlan, Resources
+from brainad.planning.planner import PlanningOptions, WorkingSpace, plan_dataset
+from brainad.volume import Grid, centred_grid
 from brainad.workspace import find_workspace
 
 DATA = Path(__file__).parent / "data"
+
+
+def pytest_sessionstart() -> None:
+    """Fetch the embedded weights once, like brainad_download_weights; the tests have no network."""
+    fetch_weights(DEFAULT_ENCODER, find_workspace({}).weights)
 
 
 @pytest.fixture
@@ -19,7 +45,7 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture(scope="session")
 def weights_folder() -> Path:
-    """Where `brainad_download_weights` put the embedded encoder: fetched before the tests."""
+    """Where the embedded encoder is."""
     return find_workspace({}).weights
 
 
@@ -31,3 +57,162 @@ def colin27_head() -> Path:
 @pytest.fixture(scope="session")
 def colin27_brain() -> Path:
     return DATA / "colin27_t1_brain.nii.gz"
+
+
+@pytest.fixture(scope="session")
+def resources(tmp_path_factory: pytest.TempPathFactory) -> Resources:
+    """Describe a small machine without any weights."""
+    weights = tmp_path_factory.mktemp("weights")
+    return Resources("cpu", 4.0, 2, weights, (), seconds_per_case=60.0)
+
+
+@pytest.fixture
+def plan() -> Plan:
+    """Make a plan whose numbers differ from each other."""
+    return Plan(
+        format_version=1,
+        dataset_name="Dataset007_Heads",
+        default_configuration="codegraph3d",
+        preprocessing=PreprocessingPlan(
+            channels=("FLAIR", "T1"),
+            brain_mask="per-case",
+            bias_field=True,
+            coregister=False,
+            registration="affine",
+            template="mni152",
+            working_shape=(14, 28, 42),
+            spacing_mm=1.5,
+            landmarks={"FLAIR": (0.0, 50.0, 100.0), "T1": (0.0, 40.0, 100.0)},
+            slice_axis=2,
+        ),
+        configurations={"codegraph3d": {"seed": 42, "layers": [1, 2]}},
+        reasons=("channels = FLAIR, T1: they are there",),
+        fingerprint_hash="0123456789abcdef",
+    )
+
+
+@pytest.fixture
+def prepared_case(rng: np.random.Generator) -> PreparedCase:
+    """Make a case of two channels whose native grid is flipped, oblique and anisotropic."""
+    brain = np.zeros((6, 7, 8), dtype=bool)
+    brain[1:-1, 1:-1, 1:-1] = True
+    images = {
+        name: np.where(brain, rng.random(brain.shape), 0).astype(np.float32)
+        for name in ("T1", "FLAIR")
+    }
+    affine = np.array([[-0.9, 0.1, 0.0, 4.0], [0.1, 0.9, 0, -5.0], [0, 0, 4, -6.0], [0, 0, 0, 1]])
+    placement = Placement(
+        native=Grid((9, 8, 3), affine),
+        working=centred_grid((6, 7, 8), 1.5, np.zeros(3)),
+        working_from_native=np.array(
+            [[1.1, 0.0, 0.1, 1 / 3], [0.0, 0.9, 0.0, -2.0], [-0.1, 0, 1, 0.1], [0, 0, 0, 1]]
+        ),
+    )
+    return PreparedCase("case_1", images, brain, placement)
+
+
+def _plan_quickly(patch: pytest.MonkeyPatch) -> None:
+    """Have plans made for the tiny encoder and, unless asked otherwise, a grid of 2 mm."""
+    spec = codegraph3d_package.SPEC
+
+    def plan_tiny(*measured: Any) -> CoDeGraph3DPlan:
+        return replace(
+            spec.plan(*measured),
+            encoder="tiny",
+            layers=(1, 2, 3),
+            cell=14,
+            slices_per_block=1,
+            projected_width=16,
+        )
+
+    def plan_coarsely(
+        name: str,
+        fingerprint: Fingerprint,
+        resources: Resources,
+        specs: Mapping[str, MethodSpec[Any]],
+        space: WorkingSpace,
+        options: PlanningOptions,
+    ) -> Plan:
+        coarse = replace(options, spacing_mm=options.spacing_mm or 2.0)
+        return plan_dataset(name, fingerprint, resources, specs, space, coarse)
+
+    patch.setattr(codegraph3d_package, "SPEC", replace(spec, plan=plan_tiny))
+    patch.setattr(planning, "plan_dataset", plan_coarsely)
+
+
+@pytest.fixture(scope="module")
+def quick_planning() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        _plan_quickly(patch)
+        yield
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., tuple[int, str, str]]]:
+    """Run a command in this process: main and arguments → exit code, stdout, stderr."""
+    logger = logging.getLogger("brainad")
+    level, stop = logger.level, signal.getsignal(signal.SIGTERM)
+
+    def run(main: Callable[[], None], *arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["brainad", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            main()
+        for handler in list(logger.handlers):
+            logger.removeHandler(handler)
+            handler.close()
+        shown = capsys.readouterr()
+        assert isinstance(caught.value.code, int)
+        return caught.value.code, shown.out, shown.err
+
+    yield run
+    logger.setLevel(level)
+    signal.signal(signal.SIGTERM, stop)
+
+
+@pytest.fixture(scope="session")
+def phantom_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write 7 coarse heads in template space, 2 with a large lesion; not to be written to."""
+    folder = tmp_path_factory.mktemp("raw") / "Dataset501_Phantoms"
+    options = PhantomOptions(
+        channels=("T2",),
+        lesion="glioma",
+        lesion_radius_mm=(18.0, 20.0),
+        spacing_mm=(5.0, 5.0, 5.0),
+        warp_mm=1.0,
+        random_pose=False,
+    )
+    write_cohort(Cohort(folder, options, healthy=5, unhealthy=2, seed=1))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def phantom_work(
+    phantom_dataset: Path, tmp_path_factory: pytest.TempPathFactory, resources: Resources
+) -> DatasetWork:
+    """Plan and prepare the 7 heads; not to be written to."""
+    derived = tmp_path_factory.mktemp("preprocessed") / phantom_dataset.name
+    work = DatasetWork(phantom_dataset, derived)
+    with pytest.MonkeyPatch.context() as patch:
+        _plan_quickly(patch)
+        work.plan(resources, None)
+    work.preprocess("cpu", Share())
+    return work
+
+
+@pytest.fixture(scope="session")
+def phantom_predictions(
+    phantom_work: DatasetWork, tmp_path_factory: pytest.TempPathFactory, resources: Resources
+) -> Path:
+    """Predict the 7 heads as one cohort; not to be written to."""
+    target = tmp_path_factory.mktemp("predictions")
+    predict_folder(
+        phantom_work.raw / "imagesTr",
+        target,
+        model_from_plan(phantom_work.derived / PLAN_FILE, "codegraph3d", resources),
+        FolderOptions(prepared=phantom_work.derived / PREPARED_FOLDER),
+        DecisionOptions(),
+    )
+    return target

@@ -1,1 +1,1 @@
-"""."""
+"""The commands: a thin skin over `brainad.pipeline`."""

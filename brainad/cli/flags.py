@@ -29,7 +29,8 @@ def resources_of(arguments: argparse.Namespace) -> Resources:
 def share_of(arguments: argparse.Namespace) -> Share:
     """Return the part of the case list to work on: from the flags, else from a SLURM array."""
     if arguments.num_parts is not None or arguments.part_id is not None:
-        return Share(arguments.num_parts or 1, arguments.part_id or 0)
+        parts = 1 if arguments.num_parts is None else arguments.num_parts
+        return Share(parts, arguments.part_id or 0)
     array = shard_from_environment()
     if array is None:
         return Share()

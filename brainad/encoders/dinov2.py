@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import Dinov2Model, Dinov2WithRegistersModel
 from transformers.utils import logging as transformers_logging
 
+from brainad.encoders.cpu_linear import use_onednn
 from brainad.errors import UsageError
 
 _MODEL_TYPES: dict[str, Any] = {
@@ -41,6 +42,8 @@ class DINOv2:
         self.depth = int(model.config.num_hidden_layers)
         self._extra_tokens = 1 + int(getattr(model.config, "num_register_tokens", 0))
         self._model = model.eval().requires_grad_(False).to(device)
+        if device.type == "cpu":
+            use_onednn(self._model)
         self._mean = torch.tensor(_IMAGENET_MEAN, device=device).view(3, 1, 1)
         self._std = torch.tensor(_IMAGENET_STD, device=device).view(3, 1, 1)
 

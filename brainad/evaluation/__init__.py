@@ -1,1 +1,1 @@
-"""."""
+"""Metrics, thresholds and confidence intervals: pure functions on arrays."""

@@ -1,1 +1,1 @@
-"""."""
+"""Everything that runs over many cases: the only place that knows all packages below."""

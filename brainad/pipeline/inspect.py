@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from brainad.case import Case
-from brainad.files import read_json, write_json
+from brainad.errors import UsageError
+from brainad.files import read_json, value_hash, write_json
 from brainad.pipeline.cases import Failure, Watch, run_cases, unwatched
 from brainad.plan import CaseFingerprint, Fingerprint, Table, from_table, to_table
 from brainad.planning.fingerprint import assemble, input_hash, measure_case
@@ -31,7 +32,7 @@ class Finding(Table):
     """What was found out about one case.
 
     Args:
-        key: identifies the files and labels; another key means out of date.
+        key: identifies files, labels and expectations; another key means out of date.
         measured: the measurements, or None if something is wrong with the case.
         problems: everything that was noticed.
     """
@@ -94,7 +95,7 @@ def inspect_cases(
         watch: shows progress.
         processes: worker processes.
     """
-    todo = [case for case in cases if _stored(folder, case) is None]
+    todo = [case for case in cases if _stored(folder, expectations, case) is None]
     work = partial(_inspect, folder, expectations)
     workers = processes if len(todo) >= _WORTH_A_POOL else 1
     outcomes = run_cases("check", [(case.case_id, case) for case in todo], work, workers)
@@ -104,7 +105,7 @@ def inspect_cases(
             failures[outcome.case_id] = outcome.failure
     findings = {}
     for case in cases:
-        finding = _stored(folder, case)
+        finding = _stored(folder, expectations, case)
         if finding is not None:
             findings[case.case_id] = finding
             failure = _failure(case, finding)
@@ -121,7 +122,7 @@ def _inspect(folder: Path, expectations: Expectations | None, case: Case) -> Non
         template = load_template(MNI152).image
         measured = measure_case(checked.case, checked.images, checked.lesion, template)
         problems += check_anatomy(checked.case, measured)
-    finding = Finding(input_hash([case]), measured, tuple(problems))
+    finding = Finding(_key(case, expectations), measured, tuple(problems))
     write_json(_path(folder, case), to_table(finding))
 
 
@@ -129,12 +130,29 @@ def _path(folder: Path, case: Case) -> Path:
     return folder / f"{case.case_id}.json"
 
 
-def _stored(folder: Path, case: Case) -> Finding | None:
+def _key(case: Case, expectations: Expectations | None) -> str:
+    expected = expectations or Expectations()
+    values = (expected.label_values, expected.anomaly_labels)
+    return value_hash(
+        [
+            input_hash([case]),
+            expected.channels,
+            expected.required_channels,
+            [None if value is None else sorted(value) for value in values],
+        ]
+    )
+
+
+def _stored(folder: Path, expectations: Expectations | None, case: Case) -> Finding | None:
     path = _path(folder, case)
     if not path.is_file():
         return None
-    finding = from_table(Finding, read_json(path), str(path))
-    return finding if finding.key == input_hash([case]) else None
+    try:
+        finding = from_table(Finding, read_json(path), str(path))
+    except UsageError as error:
+        _log.info("checking case %s again: %s", case.case_id, error.what)
+        return None
+    return finding if finding.key == _key(case, expectations) else None
 
 
 def _failure(case: Case, finding: Finding) -> Failure | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brainad.case import Case
-from brainad.errors import DataError
+from brainad.errors import DataError, UsageError
 from brainad.evaluation.calibration import calibrate_on_cohort
 from brainad.files import read_json, write_json
 from brainad.inference.outputs import Marker, OutputFolder
@@ -89,6 +89,12 @@ def predict_folder(
         DataError: not one case can be used.
         ResourceError: stopped early; the same call continues.
     """
+    if target.resolve() == source.resolve():
+        raise UsageError(
+            "input and output folder are the same; masks could replace scans",
+            str(target),
+            "choose another output folder",
+        )
     output = OutputFolder(target)
     run = FolderRun(source, output.internal, options, watch)
     try:

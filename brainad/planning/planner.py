@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Literal
 
 from brainad.files import value_hash
@@ -43,7 +42,7 @@ class WorkingSpace:
 
     template: str
     brain_box_mm: Box
-    landmarks: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    landmarks: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
