@@ -22,17 +22,24 @@ class SliceOverlap:
     def __init__(self) -> None:
         self._counts: list[NDArray[np.int64]] = []
 
-    def add(self, truth: NDArray[np.bool_], predicted: NDArray[np.bool_], axis: int) -> None:
+    def add(
+        self,
+        truth: NDArray[np.bool_],
+        predicted: NDArray[np.bool_],
+        axis: int,
+        counted: NDArray[np.bool_],
+    ) -> None:
         """Count the slices of a case.
 
         Args:
-            truth: (x, y, z) or (slices, rows, columns) bool.
+            truth: (x, y, z) bool.
             predicted: bool of the same shape.
             axis: that slices count along.
+            counted: (slices,) bool, such as the slices that show brain.
         """
         others = tuple(other for other in range(truth.ndim) if other != axis)
-        sums = [(truth & predicted), truth, predicted]
-        self._counts.append(np.stack([np.asarray(each.sum(axis=others)) for each in sums], axis=1))
+        sums = [each.sum(axis=others) for each in (truth & predicted, truth, predicted)]
+        self._counts.append(np.stack(sums, axis=1)[counted])
 
     def metrics(self) -> Metrics:
         """Return Dice over slices with a lesion, over all slices, over all pixels, and of nothing.

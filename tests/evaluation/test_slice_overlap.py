@@ -20,7 +20,7 @@ def test_metrics_match_the_golden_file() -> None:
     assert np.abs(slice_dice(*sums) - known["dice_per_image"]).max() < 1e-6
     overlap = SliceOverlap()
     for half in (slice(0, 3), slice(3, None)):
-        overlap.add(truth[half], predicted[half], axis=0)
+        overlap.add(truth[half], predicted[half], 0, np.ones(len(truth[half]), dtype=bool))
     found = overlap.metrics()
     assert found["Dice_all_slices"] == pytest.approx(float(known["dice_paper_style"]), abs=1e-6)
     assert found["Dice_lesion_slices"] == pytest.approx(float(known["dice_lesion_only"]), abs=1e-6)
@@ -40,10 +40,19 @@ def test_finding_nothing_scores_the_share_of_normal_slices() -> None:
     truth = np.zeros((4, 4, 10), dtype=bool)
     truth[1:3, 1:3, 2:5] = True
     overlap = SliceOverlap()
-    overlap.add(truth, np.zeros_like(truth), axis=2)
+    overlap.add(truth, np.zeros_like(truth), 2, np.ones(10, dtype=bool))
     found = overlap.metrics()
     assert found["Dice_all_slices"] == found["Dice_all_slices_if_nothing_is_found"] == 0.7
     assert found["Dice_lesion_slices"] == found["Dice_pooled"] == 0.0
+
+
+def test_slices_that_are_not_counted_do_not_matter() -> None:
+    truth = np.zeros((4, 4, 10), dtype=bool)
+    truth[1:3, 1:3, 2:5] = True
+    overlap = SliceOverlap()
+    overlap.add(truth, truth, 2, np.arange(10) < 6)
+    assert overlap.metrics()["Dice_all_slices_if_nothing_is_found"] == 0.5
+    assert overlap.metrics()["Dice_all_slices"] == 1.0
 
 
 def test_without_slices_nothing_is_defined() -> None:

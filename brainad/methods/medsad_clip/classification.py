@@ -36,7 +36,7 @@ class Temperature(nn.Module):
 
     def __init__(self, start: float, learnable: bool) -> None:
         super().__init__()
-        logarithm = torch.tensor(math.log(start))
+        logarithm = torch.tensor([math.log(start)])
         self.logarithm = nn.Parameter(logarithm, requires_grad=learnable)
 
     def forward(self) -> Tensor:
