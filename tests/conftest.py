@@ -35,7 +35,8 @@ DATA = Path(__file__).parent / "data"
 
 def pytest_sessionstart() -> None:
     """Fetch the embedded weights once, like brainad_download_weights; the tests have no network."""
-    fetch_weights(DEFAULT_ENCODER, find_workspace({}).weights)
+    for name in (DEFAULT_ENCODER, "all_minilm_l6_v2"):
+        fetch_weights(name, find_workspace({}).weights)
 
 
 @pytest.fixture
