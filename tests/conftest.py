@@ -17,6 +17,7 @@ from brainad.case import Placement, PreparedCase
 from brainad.encoders.weights import fetch_weights
 from brainad.method import MethodSpec
 from brainad.methods.codegraph3d.plan import DEFAULT_ENCODER
+from brainad.methods.medsad_clip.network import NetworkSettings
 from brainad.phantom import PhantomOptions
 from brainad.pipeline import planning
 from brainad.pipeline.cases import Share
@@ -120,6 +121,29 @@ QUICK_SETTINGS: Mapping[str, Mapping[str, Any]] = {
         "cell": 14,
         "slices_per_block": 1,
         "projected_width": 16,
+    },
+    "medsad_clip": {
+        "encoder": "tiny",
+        "longest_side": 112,
+        "taps": (2, 4),
+        "network": NetworkSettings(
+            taps=2,
+            shared_width=32,
+            adapter_design="normalised",
+            mix=(0.9, 0.05, 0.05),
+            learnable_tokens=4,
+            segmentation="cross_attention",
+            attention_heads=2,
+            rescale_attention=True,
+            decoder_widths=(32, 16, 16),
+            decoder_groups=4,
+            temperature=10.0,
+            learn_temperature=True,
+        ),
+        "rate": 2e-3,
+        "epochs": 4,
+        "batches_per_epoch": 10,
+        "batch": 8,
     },
 }
 

@@ -25,7 +25,7 @@ from brainad.methods.medsad_clip.training_slices import ChosenSlices, SliceReade
 from brainad.methods.medsad_clip.trunk import Trunk
 from brainad.methods.medsad_clip.views import Views
 from brainad.training.features import keep_features, kept_size_gb
-from brainad.training.loop import run_epochs
+from brainad.training.loop import Stateful, run_epochs
 
 _log = logging.getLogger(__name__)
 STAGE = "medsad_clip"
@@ -140,7 +140,7 @@ class Learner:
     def run(self, session: Session) -> None:
         """Learn, or go on where an earlier run stopped."""
         self._network.train()
-        parts = {"network": self._network, "optimiser": self._optimiser}
+        parts: dict[str, Stateful] = {"network": self._network, "optimiser": self._optimiser}
         run_epochs(STAGE, self._plan.epochs, parts, self._epoch, self._plan.seed, session)
         self._network.eval()
 

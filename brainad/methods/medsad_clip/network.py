@@ -17,13 +17,14 @@ from brainad.methods.medsad_clip.map_maker import probabilities, similarity_logi
 from brainad.methods.medsad_clip.prompts import LearnablePrompts, spoken_rows
 from brainad.methods.medsad_clip.segmentation_decoder import SegmentationDecoder
 from brainad.methods.medsad_clip.token_patch_attention import TokenPatchAttention, fuse
+from brainad.plan import Table
 
 Segmentation = Literal["cross_attention", "similarity"]
 _SMALLEST_PROBABILITY = 1e-6
 
 
 @dataclass(frozen=True)
-class NetworkSettings:
+class NetworkSettings(Table):
     """Sizes and designs of the trainable parts.
 
     Args:

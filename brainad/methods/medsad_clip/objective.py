@@ -15,10 +15,11 @@ from brainad.methods.medsad_clip.losses import (
 )
 from brainad.methods.medsad_clip.map_maker import probabilities
 from brainad.methods.medsad_clip.network import Output
+from brainad.plan import Table
 
 
 @dataclass(frozen=True)
-class LossWeights:
+class LossWeights(Table):
     """How much each loss counts.
 
     Args:
