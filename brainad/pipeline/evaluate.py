@@ -108,7 +108,7 @@ def evaluate_folder(truth: TruthFolder, predictions: Path) -> Summary:
     for case_id in case_ids:
         path = output.mask_path(case_id)
         mask = read_volume(path) if path.is_file() else None
-        known = _truth(truth, case_id, mask)
+        known = read_truth(truth, case_id, mask)
         if mask is None:
             marker = output.marker(case_id)
             evaluation.add_missing(known, is_reported=bool(marker and marker.failure))
@@ -128,8 +128,12 @@ def _threshold_source(output: OutputFolder, case_ids: Sequence[str]) -> Threshol
     return "model"
 
 
-def _truth(truth: TruthFolder, case_id: str, predicted: Volume | None) -> Truth:
-    """Read the truth of a case; without a mask, the grid is that of the prediction."""
+def read_truth(truth: TruthFolder, case_id: str, predicted: Volume | None) -> Truth:
+    """Read the truth of a case; without a mask, the grid is that of the prediction.
+
+    Raises:
+        UsageError: the mask is unreadable, or lies on another grid than the prediction.
+    """
     path = truth.masks[case_id]
     lesion: Volume | None = None
     if path is not None:
