@@ -57,7 +57,7 @@ class CoDeGraph3DPlan(MethodPlan):
         layers: transformer blocks that are read, from 1.
         final_norm: apply the encoder's final layer norm to each of them.
         views: slicing directions, in the order of concatenation.
-        slices_per_block: encoder images per block of 14 slices; 14 is the paper.
+        slices_per_block: encoder images per block of `cell` slices; the paper takes every slice.
         average_neighbours: show the encoder means of neighbouring slices, not single slices.
         neighbourhood: 1, or 3 to average features over the 3 x 3 x 3 cells around.
         projected_width: length of a projected feature.
@@ -176,7 +176,8 @@ def _size(encoder: str) -> str:
 def _choose_encoder(resources: Resources) -> tuple[str, str]:
     """Take the best encoder at hand on a GPU and the embedded one on a CPU."""
     if resources.device != "cpu" and resources.encoders:
-        return resources.encoders[0], f"the largest whose weights are here, for {resources.device}"
+        largest = max(resources.encoders, key=lambda name: _CPU_SECONDS[_size(name)])
+        return largest, f"the largest whose weights are here, for {resources.device}"
     here = DEFAULT_ENCODER in resources.encoders
     state = "its weights are here" if here else "fetch its weights with brainad_download_weights"
     return DEFAULT_ENCODER, f"the smallest, for a CPU; {state}"
