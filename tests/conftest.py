@@ -14,9 +14,9 @@ import pytest
 
 from brainad import methods
 from brainad.case import Placement, PreparedCase
+from brainad.encoders.choice import DEFAULT_ENCODER
 from brainad.encoders.weights import fetch_weights
 from brainad.method import MethodSpec
-from brainad.methods.codegraph3d.plan import DEFAULT_ENCODER
 from brainad.phantom import PhantomOptions
 from brainad.pipeline import planning
 from brainad.pipeline.cases import Share
@@ -119,6 +119,14 @@ QUICK_SETTINGS: Mapping[str, Mapping[str, Any]] = {
         "cell": 14,
         "slices_per_block": 1,
         "projected_width": 16,
+    },
+    "anyad": {
+        "encoder": "tiny",
+        "layers": (1, 2, 3, 4),
+        "image_size": 140,
+        "slice_step": 2,
+        "decoder_blocks": 2,
+        "epochs": 8,
     },
 }
 
