@@ -24,6 +24,39 @@ class Scope(StrEnum):
     COHORT = "cohort"
 
 
+class Session(Protocol):
+    """What the pipeline lends a method while it learns: progress, checkpoints and disk space."""
+
+    def load(self, stage: str) -> dict[str, Any] | None:
+        """Return the last checkpoint of a stage, or None if the stage was never saved."""
+
+    def save(self, stage: str, state: Mapping[str, Any]) -> None:
+        """Keep a checkpoint: tensors and plain values only; it replaces the last as a whole."""
+
+    def report(self, stage: str, epoch: int, epochs: int, values: Mapping[str, float]) -> None:
+        """Tell how an epoch went.
+
+        Args:
+            stage: name of the part of the training.
+            epoch: epochs that are finished, from 1.
+            epochs: epochs of the stage.
+            values: what was measured in this epoch, by name.
+        """
+
+    def array(self, name: str, key: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+        """Lend an array on disk that is written to in place and survives an interruption.
+
+        Args:
+            name: of the array; names may contain slashes.
+            key: identifies what is in it; another key gives a fresh array of zeros.
+            shape: of the array.
+            dtype: as numpy spells it.
+
+        Raises:
+            ResourceError: the disk has no room for it.
+        """
+
+
 class Method(Protocol):
     """What every method does."""
 
@@ -35,8 +68,12 @@ class Method(Protocol):
     def channels(self) -> tuple[str, ...]:
         """Channels it can look at; a case without any of them cannot be predicted."""
 
-    def fit(self, cases: Sequence[TrainingCase]) -> None:
-        """Learn from cases that carry the truth of the declared level."""
+    def fit(self, cases: Sequence[TrainingCase], session: Session) -> None:
+        """Learn from cases that carry the truth of the declared level.
+
+        Raises:
+            UsageError: the cases hold too little to learn from.
+        """
 
     def predict(self, cases: Sequence[PreparedCase]) -> Iterator[Prediction]:
         """Yield one prediction per case, in order.
@@ -58,7 +95,7 @@ class EncodingMethod(Method, Protocol):
     """A method whose costly part is done per case, so that it can be kept and resumed.
 
     ``predict(cases)`` equals ``score(cases, [encode(case) for case in cases])`` and
-    ``fit(cases)`` equals ``remember`` of the same encodings.
+    ``fit(cases, session)`` equals ``remember`` of the same encodings.
     """
 
     @property

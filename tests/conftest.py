@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-import brainad.methods.codegraph3d as codegraph3d_package
+from brainad import methods
 from brainad.case import Placement, PreparedCase
+from brainad.encoders.choice import DEFAULT_ENCODER
 from brainad.encoders.weights import fetch_weights
 from brainad.files import read_csv
 from brainad.inference.outputs import PATIENT_COLUMNS
 from brainad.method import MethodSpec
-from brainad.methods.codegraph3d.plan import DEFAULT_ENCODER, CoDeGraph3DPlan
 from brainad.phantom import PhantomOptions
 from brainad.pipeline import planning
 from brainad.pipeline.cases import Share, Watch, unwatched
@@ -115,19 +115,35 @@ def prepared_case(rng: np.random.Generator) -> PreparedCase:
     return PreparedCase("case_1", images, brain, placement)
 
 
+# Settings with which each method takes seconds on the tiny encoder.
+QUICK_SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "codegraph3d": {
+        "encoder": "tiny",
+        "layers": (1, 2, 3),
+        "cell": 14,
+        "slices_per_block": 1,
+        "projected_width": 16,
+    },
+    "anyad": {
+        "encoder": "tiny",
+        "layers": (1, 2, 3, 4),
+        "image_size": 140,
+        "slice_step": 2,
+        "decoder_blocks": 2,
+        "epochs": 8,
+    },
+}
+
+
+def _quick(spec: MethodSpec[Any], settings: Mapping[str, Any]) -> MethodSpec[Any]:
+    return replace(spec, plan=lambda *measured: replace(spec.plan(*measured), **settings))
+
+
 def _plan_quickly(patch: pytest.MonkeyPatch) -> None:
     """Have plans made for the tiny encoder and, unless asked otherwise, a grid of 2 mm."""
-    spec = codegraph3d_package.SPEC
-
-    def plan_tiny(*measured: Any) -> CoDeGraph3DPlan:
-        return replace(
-            spec.plan(*measured),
-            encoder="tiny",
-            layers=(1, 2, 3),
-            cell=14,
-            slices_per_block=1,
-            projected_width=16,
-        )
+    for name, settings in QUICK_SETTINGS.items():
+        spec = methods.get(name)
+        patch.setattr(f"brainad.methods.{name}.SPEC", _quick(spec, settings))
 
     def plan_coarsely(
         name: str,
@@ -140,7 +156,6 @@ def _plan_quickly(patch: pytest.MonkeyPatch) -> None:
         coarse = replace(options, spacing_mm=options.spacing_mm or 2.0)
         return plan_dataset(name, fingerprint, resources, specs, space, coarse)
 
-    patch.setattr(codegraph3d_package, "SPEC", replace(spec, plan=plan_tiny))
     patch.setattr(planning, "plan_dataset", plan_coarsely)
 
 

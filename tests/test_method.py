@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from brainad.case import PreparedCase, Supervision, TrainingCase
-from brainad.method import Encoding, EncodingMethod, MethodSpec, Scope
+from brainad.method import Encoding, EncodingMethod, MethodSpec, Scope, Session
 from brainad.plan import MethodPlan
 from brainad.prediction import Prediction
 
@@ -17,7 +17,7 @@ class _Whole:
     scope = Scope.CASE
     channels = ("T1",)
 
-    def fit(self, _cases: Sequence[TrainingCase]) -> None:
+    def fit(self, _cases: Sequence[TrainingCase], _session: Session) -> None:
         return
 
     def predict(self, _cases: Sequence[PreparedCase]) -> Iterator[Prediction]:

@@ -21,7 +21,8 @@ _MODEL_TYPES: dict[str, Any] = {
     "dinov2": Dinov2Model,
     "dinov2_with_registers": Dinov2WithRegistersModel,
 }
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+# A plane of this value is 0 after normalisation and adds nothing to the patch embedding.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 # Used in pre-training only.
 _UNUSED_KEYS = frozenset({"embeddings.mask_token"})
@@ -44,7 +45,7 @@ class DINOv2:
         self._model = model.eval().requires_grad_(False).to(device)
         if device.type == "cpu":
             use_onednn(self._model)
-        self._mean = torch.tensor(_IMAGENET_MEAN, device=device).view(3, 1, 1)
+        self._mean = torch.tensor(IMAGENET_MEAN, device=device).view(3, 1, 1)
         self._std = torch.tensor(_IMAGENET_STD, device=device).view(3, 1, 1)
 
     @torch.no_grad()
@@ -54,7 +55,7 @@ class DINOv2:
         On CUDA, blocks compute in float16 (autocast) and results are float32 again.
         """
         self._check(slices, layers)
-        rows, columns = (size // self.patch_size for size in slices.shape[1:])
+        rows, columns = (size // self.patch_size for size in slices.shape[-2:])
         wanted = {}
         with torch.autocast("cuda", torch.float16, enabled=self.device.type == "cuda"):
             hidden = self._model.embeddings(self._to_pixels(slices))
@@ -67,14 +68,17 @@ class DINOv2:
         return [wanted[layer] for layer in layers]
 
     def _to_pixels(self, slices: Tensor) -> Tensor:
-        """(n, height, width) in [0, 1] → (n, 3, height, width) with ImageNet statistics."""
-        return (slices.to(self.device)[:, None] - self._mean) / self._std
+        """Grey (n, h, w) or colour (n, 3, h, w) in [0, 1] → (n, 3, h, w), ImageNet statistics."""
+        images = slices[:, None] if slices.ndim == 3 else slices
+        return (images.to(self.device) - self._mean) / self._std
 
     def _check(self, slices: Tensor, layers: Sequence[int]) -> None:
-        if slices.ndim != 3 or any(size % self.patch_size for size in slices.shape[1:]):
+        is_grey, is_colour = slices.ndim == 3, slices.ndim == 4 and slices.shape[1] == 3
+        fits = not any(size % self.patch_size for size in slices.shape[-2:])
+        if not ((is_grey or is_colour) and fits):
             raise ValueError(
-                f"slices must be (n, height, width) in multiples of {self.patch_size}, "
-                f"not {tuple(slices.shape)}"
+                f"slices must be (n, height, width) or (n, 3, height, width) in multiples of "
+                f"{self.patch_size}, not {tuple(slices.shape)}"
             )
         if not layers or min(layers) < 1 or max(layers) > self.depth:
             raise ValueError(f"layers must lie in 1..{self.depth}, not {list(layers)}")

@@ -35,8 +35,8 @@ class Encoder(Protocol):
         """Return the patch tokens after each of the blocks asked for.
 
         Args:
-            slices: (n, height, width) float32 in [0, 1]; height and width are multiples of
-                `patch_size` and may differ.
+            slices: (n, height, width) grey or (n, 3, height, width) colour, float32 in [0, 1];
+                height and width are multiples of `patch_size` and may differ.
             layers: blocks counted from 1, each at most `depth`, in any order.
             final_norm: whether the encoder's final LayerNorm is applied to each result.
 

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from brainad.arrays import ArrayFolder
 from brainad.dataset import Dataset, read_dataset
 from brainad.errors import DataError
 from brainad.files import write_json
@@ -19,18 +20,21 @@ from brainad.pipeline.inspect import (
 )
 from brainad.pipeline.planning import keep_or_make_plan, read_plan
 from brainad.pipeline.prepare import Preparer, planned_case
+from brainad.pipeline.truth import TruthKeeper
 from brainad.plan import Fingerprint, Plan, Resources, to_table
 from brainad.planning.planner import PlanningOptions
 from brainad.prepared import PreparedFolder
 from brainad.preprocessing.cohort import check_disk, check_split
 from brainad.preprocessing.labels import Expectations
 from brainad.preprocessing.problem import Problem
+from brainad.truth import PreparedTruthFolder
 
 _log = logging.getLogger(__name__)
 
 FINGERPRINT_FILE = "dataset_fingerprint.json"
 PLAN_FILE = "brainadPlans.json"
 PREPARED_FOLDER = "prepared"
+TRUTH_FOLDER = "truth"
 FAILURES_FILE = "failed_cases.csv"
 
 
@@ -126,6 +130,16 @@ class DatasetWork:
         mine = share.of(cases)
         outcomes = preparer.prepare(mine, self.processes)
         done = list(self.watch("prepare", len(mine), outcomes))
+        broken = {outcome.case_id for outcome in done if outcome.failure}
+        keeper = TruthKeeper(
+            preparer.prepared,
+            PreparedTruthFolder(ArrayFolder(self.derived / TRUTH_FOLDER)),
+            expectations_of(dataset),
+            plan.slice_axis,
+        )
+        whole = [case for case in mine if case.case_id not in broken]
+        truths = {each.case_id: each for each in keeper.keep(whole) if each.failure}
+        done = [truths.get(outcome.case_id, outcome) for outcome in done]
         return [*(Outcome(name, 0.0, why) for name, why in failures.items()), *done]
 
     def clean(self) -> None:

@@ -16,7 +16,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from brainad.encoders.dinov2 import DINOv2, load_dinov2
+from brainad.encoders.dinov2 import IMAGENET_MEAN, DINOv2, load_dinov2
 from brainad.encoders.tiny import tiny_encoder
 from brainad.errors import UsageError
 
@@ -120,10 +120,25 @@ def test_input_is_unchanged_and_result_is_plain(slices: Tensor) -> None:
     assert not tokens.is_inference()
 
 
-@pytest.mark.parametrize("shape", [(1, 28, 30), (1, 13, 28), (28, 28), (1, 3, 28, 28)])
+@pytest.mark.parametrize("shape", [(1, 28, 30), (1, 13, 28), (28, 28), (1, 2, 28, 28)])
 def test_wrong_shape_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="multiples of 14"):
         tiny_encoder(0, CPU).encode(torch.zeros(shape), [1], final_norm=False)
+
+
+def test_colour_planes_are_shown_as_they_are(slices: Tensor) -> None:
+    encoder = tiny_encoder(0, CPU)
+    (grey,) = encoder.encode(slices, [3], final_norm=False)
+    (same,) = encoder.encode(slices[:, None].expand(-1, 3, -1, -1), [3], final_norm=False)
+    assert torch.equal(grey, same)
+    absent = torch.tensor(IMAGENET_MEAN)[:, None, None].expand(1, 3, 28, 56)
+    weight = encoder._model.embeddings.patch_embeddings.projection.weight
+    with torch.no_grad():
+        weight.zero_()
+    (nothing,) = encoder.encode(slices, [3], final_norm=False)
+    fresh = tiny_encoder(0, CPU)
+    (empty,) = fresh.encode(absent, [3], final_norm=False)
+    torch.testing.assert_close(empty, nothing[:1], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("layers", [[], [0], [5], [-1, 2]])

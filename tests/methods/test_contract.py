@@ -13,31 +13,43 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from brainad import methods
-from brainad.case import PreparedCase, TrainingCase
+from brainad.arrays import ArrayFolder
+from brainad.case import PreparedCase, Supervision
 from brainad.errors import DataError, UsageError
 from brainad.files import read_json
 from brainad.method import EncodingMethod, Method, MethodSpec, Scope
-from brainad.nifti import read_volume
-from brainad.pipeline.dataset import FINGERPRINT_FILE, PLAN_FILE, PREPARED_FOLDER, DatasetWork
+from brainad.pipeline.dataset import (
+    FINGERPRINT_FILE,
+    PLAN_FILE,
+    PREPARED_FOLDER,
+    TRUTH_FOLDER,
+    DatasetWork,
+)
 from brainad.pipeline.planning import read_plan
 from brainad.plan import Fingerprint, PreprocessingPlan, Resources, from_table, to_table
 from brainad.prediction import Prediction
 from brainad.prepared import PreparedFolder
-from brainad.resampling import resample
-from brainad.volume import Volume
+from brainad.training.session import MemorySession
+from brainad.training.supervision import supervise
+from brainad.truth import PreparedTruth, PreparedTruthFolder
 
 _FITTED = 5
 
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """What a method may know: measurements, plan, machine and prepared cases."""
+    """What a method may know: measurements, plan, machine, prepared cases, and their truth."""
 
     fingerprint: Fingerprint
     preprocessing: PreprocessingPlan
     resources: Resources
     cases: tuple[PreparedCase, ...]
-    lesions: Mapping[str, NDArray[np.bool_]]
+    truths: Mapping[str, PreparedTruth]
+
+    @property
+    def lesions(self) -> dict[str, NDArray[np.bool_]]:
+        """Lesion masks of the unhealthy cases, on the working grid."""
+        return {name: t.lesion for name, t in self.truths.items() if t.lesion is not None}
 
 
 def load(folder: PreparedFolder, case_id: str) -> PreparedCase:
@@ -56,15 +68,10 @@ def world(phantom_work: DatasetWork, resources: Resources) -> World:
     fingerprint = from_table(Fingerprint, read_json(path), str(path))
     prepared = PreparedFolder(phantom_work.derived / PREPARED_FOLDER)
     cases = tuple(load(prepared, case.case_id) for case in fingerprint.cases)
-    lesions = {}
-    for case in cases:
-        truth = phantom_work.raw / "labelsTr" / f"{case.case_id}.nii.gz"
-        if truth.is_file():
-            native = read_volume(truth)
-            lesion = Volume(native.data > 0, native.grid)
-            lesions[case.case_id] = resample(lesion, case.placement.working, 0).data
+    folder = PreparedTruthFolder(ArrayFolder(phantom_work.derived / TRUTH_FOLDER))
+    truths = {case.case_id: folder.read(case.case_id) for case in cases}
     plan = read_plan(phantom_work.derived / PLAN_FILE)
-    return World(fingerprint, plan.preprocessing, resources, cases, lesions)
+    return World(fingerprint, plan.preprocessing, resources, cases, truths)
 
 
 @pytest.fixture(scope="module", params=methods.available())
@@ -77,28 +84,30 @@ def build(spec: MethodSpec[Any], world: World, **settings: Any) -> Method:
     return spec.build(replace(plan, **settings), world.resources)
 
 
-def fit(method: Method, world: World) -> None:
-    """Let a method learn from the first five cases."""
-    axis = world.preprocessing.slice_axis
+def fit(method: Method, spec: MethodSpec[Any], world: World) -> Method:
+    """Let a method learn from the first five cases, one of which has a lesion."""
+    cases = world.cases[:_FITTED]
+    level = spec.supervision
     method.fit(
-        [
-            TrainingCase(case, np.ones(case.brain.shape[axis], dtype=bool), None)
-            for case in world.cases[:_FITTED]
-        ]
+        [supervise(case, world.truths[case.case_id], level) for case in cases], MemorySession()
     )
-
-
-@pytest.fixture(scope="module")
-def predictions(spec: MethodSpec[Any], world: World) -> list[Prediction]:
-    """Predict all cases, after learning if the method cannot do without."""
-    return list(build(spec, world).predict(world.cases))
+    return method
 
 
 @pytest.fixture(scope="module")
 def fitted(spec: MethodSpec[Any], world: World) -> Method:
-    method = build(spec, world)
-    fit(method, world)
-    return method
+    return fit(build(spec, world), spec, world)
+
+
+@pytest.fixture(scope="module")
+def predictions(spec: MethodSpec[Any], world: World, fitted: Method) -> list[Prediction]:
+    """Predict all cases, after learning if the method cannot do without."""
+    ready = build(spec, world) if is_training_free(spec) else fitted
+    return list(ready.predict(world.cases))
+
+
+def is_training_free(spec: MethodSpec[Any]) -> bool:
+    return spec.supervision is Supervision.NONE
 
 
 @pytest.fixture(scope="module")
@@ -159,9 +168,10 @@ def test_lesions_stand_out_from_their_surroundings(
 def test_neither_time_nor_order_changes_the_answer(
     spec: MethodSpec[Any], world: World, predictions: list[Prediction]
 ) -> None:
-    again = list(build(spec, world).predict(world.cases))
-    assert all(map(same, predictions, again))
     method = build(spec, world)
+    if not is_training_free(spec):
+        fit(method, spec, world)
+    assert all(map(same, predictions, method.predict(world.cases)))
     if method.scope is Scope.COHORT:
         for one, other in zip(predictions, [*method.predict(world.cases[::-1])][::-1], strict=True):
             assert one.case_id == other.case_id
@@ -203,6 +213,21 @@ def test_a_state_that_is_stored_predicts_the_same(
     assert other.scope == build(spec, world).scope
 
 
+def test_what_must_learn_refuses_to_predict_before(spec: MethodSpec[Any], world: World) -> None:
+    method = build(spec, world)
+    if is_training_free(spec):
+        assert method.state_dict() == {}
+    else:
+        with pytest.raises(UsageError) as caught:
+            list(method.predict(world.cases))
+        assert "brainad_train" in caught.value.fix
+
+
+def test_nothing_to_learn_from_is_refused(spec: MethodSpec[Any], world: World) -> None:
+    with pytest.raises(UsageError):
+        build(spec, world).fit([], MemorySession())
+
+
 def test_parts_that_are_kept_predict_the_same(
     spec: MethodSpec[Any], world: World, predictions: list[Prediction], later: list[Prediction]
 ) -> None:
@@ -221,8 +246,8 @@ def test_parts_that_are_kept_predict_the_same(
         assert all(np.array_equal(encoding[name], encodings[0][name]) for name in encoding)
 
 
-def test_a_missing_channel_is_refused(spec: MethodSpec[Any], world: World) -> None:
-    method = build(spec, world)
+def test_a_missing_channel_is_refused(spec: MethodSpec[Any], world: World, fitted: Method) -> None:
+    method = build(spec, world) if is_training_free(spec) else fitted
     assert set(method.channels) <= set(world.preprocessing.channels)
     strange = replace(world.cases[0], images={"OTHER": world.cases[0].images["T2"]})
     with pytest.raises(DataError, match=method.channels[0]) as caught:

@@ -17,7 +17,7 @@ from brainad.case import PreparedCase, TrainingCase
 from brainad.encoders.encoder import Encoder, load_encoder
 from brainad.errors import DataError, UsageError
 from brainad.files import value_hash
-from brainad.method import Encoding, Scope
+from brainad.method import Encoding, Scope, Session
 from brainad.methods.codegraph3d.cohort import CohortTokens, split_cohort, stack_cases
 from brainad.methods.codegraph3d.maps import anomaly_map, score_grid
 from brainad.methods.codegraph3d.patient_score import patient_score, smooth_scores
@@ -136,8 +136,8 @@ class CoDeGraph3D:
             arrays[f"layer_{number}"] = layer.numpy().astype(np.float16)
         return arrays
 
-    def fit(self, cases: Sequence[TrainingCase]) -> None:
-        """Keep the tokens of reference cases as the bank."""
+    def fit(self, cases: Sequence[TrainingCase], session: Session) -> None:  # noqa: ARG002
+        """Keep the tokens of reference cases as the bank; there is nothing to train."""
         self.remember([self.encode(training.case) for training in cases])
 
     def predict(self, cases: Sequence[PreparedCase]) -> Iterator[Prediction]:

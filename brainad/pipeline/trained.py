@@ -1,0 +1,67 @@
+"""Where trained models are: folders of the results root, and which fold answers."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from brainad.errors import UsageError
+from brainad.model_folder import CARD_FILE
+from brainad.workspace import Workspace
+
+_log = logging.getLogger(__name__)
+ALL = "all"
+_TRAINER, _PLANS = "brainadTrainer", "brainadPlans"
+
+
+def trainer_folder(results: Path, configuration: str) -> Path:
+    """Return the folder for all folds of a configuration, named as nnU-Net names it."""
+    return results / f"{_TRAINER}__{_PLANS}__{configuration}"
+
+
+def fold_folder(trainer: Path, fold: str) -> Path:
+    """Return the folder of one fold: a number or ``all``."""
+    return trainer / f"fold_{fold}"
+
+
+def trained_folds(trainer: Path) -> list[str]:
+    """Return the folds that hold a model, ``all`` first."""
+    found = [path.parent.name.removeprefix("fold_") for path in trainer.glob(f"fold_*/{CARD_FILE}")]
+    return sorted(found, key=lambda fold: (fold != ALL, fold))
+
+
+def dataset_name(workspace: Workspace, identifier: str) -> str:
+    """Return the full name of a dataset that has models, whether or not its scans are here.
+
+    Raises:
+        UsageError: nothing is trained under that name, and there is no such raw dataset.
+    """
+    trained = workspace.trained_datasets(identifier)
+    return trained[0].name if len(trained) == 1 else workspace.dataset_folder(identifier).name
+
+
+def find_model(path: Path, fold: str | None = None) -> Path:
+    """Find the model folder that a path means: itself, or a fold below it.
+
+    Args:
+        path: a model folder, or a trainer folder with folds.
+        fold: which one; None takes ``all``, else the first.
+
+    Raises:
+        UsageError: there is no model, or not that fold.
+    """
+    if fold is None and (path / CARD_FILE).is_file():
+        return path
+    folds = trained_folds(path)
+    if not folds or (fold is not None and fold not in folds):
+        wanted = "model" if fold is None else f"fold {fold}"
+        raise UsageError(
+            f"no trained {wanted} here; found {', '.join(folds) or 'none'}",
+            str(path),
+            "train it with brainad_train, or give the folder that brainad_train or "
+            "brainad_build_bank wrote",
+        )
+    chosen = fold or folds[0]
+    if fold is None and len(folds) > 1:
+        _log.info("fold %s answers; others here: %s", chosen, ", ".join(folds[1:]))
+    return fold_folder(path, chosen)

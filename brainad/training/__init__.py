@@ -1,0 +1,1 @@
+"""What methods that learn share: the truth they may see, one loop, checkpoints, kept features."""
