@@ -10,18 +10,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from brainad.errors import UsageError
-from brainad.files import content_hash, read_json, replacing, write_json
+from brainad.files import content_hash, read_json, replacing, value_hash, write_json
 from brainad.plan import FORMAT_VERSION, Plan, from_table, to_table
 from brainad.prediction import Calibration
 
-_CARD = "model_card.json"
+CARD_FILE = "model_card.json"
 _ARRAYS = "state.safetensors"
 _VALUES = "state.json"
 _PLAN = "plans.json"
 _CALIBRATION = "calibration.json"
+# What a prediction depends on; thresholds only decide how it is read.
+_IDENTITY = (_ARRAYS, _VALUES, _PLAN)
+FILES = (*_IDENTITY, _CALIBRATION)
+_STAGED = "staged"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +38,7 @@ class StoredModel:
         state: what the method learnt: arrays and plain values.
         calibration: thresholds, or None.
         card: name, purpose, licence, data and figures, for people.
-        model_id: SHA-256 over the files.
+        model_id: identifies plan and state.
     """
 
     plan: Plan
@@ -46,29 +50,69 @@ class StoredModel:
 
 
 def write(folder: Path, model: StoredModel) -> None:
-    """Write a model folder; it appears complete or not at all."""
+    """Write the files of a model into a folder, which may hold others.
+
+    They are complete before the first one moves in. The old card goes first and the new one
+    comes last: without a card, a folder is not a model.
+    """
+    staged = folder / _STAGED
+    with replacing(staged) as temporary:
+        temporary.mkdir()
+        _write_files(temporary, model)
+    (folder / CARD_FILE).unlink(missing_ok=True)
+    (folder / _CALIBRATION).unlink(missing_ok=True)
+    for name in (*FILES, CARD_FILE):
+        if (staged / name).is_file():
+            (staged / name).replace(folder / name)
+    staged.rmdir()
+
+
+def _write_files(folder: Path, model: StoredModel) -> None:
     arrays = {k: v for k, v in model.state.items() if isinstance(v, np.ndarray)}
     values = {k: v for k, v in model.state.items() if not isinstance(v, np.ndarray)}
-    with replacing(folder) as temporary:
-        temporary.mkdir()
-        contiguous: dict[str, NDArray[Any]] = {
-            name: np.ascontiguousarray(array) for name, array in arrays.items()
-        }
-        save_file(contiguous, temporary / _ARRAYS)
-        write_json(temporary / _VALUES, values)
-        write_json(temporary / _PLAN, to_table(model.plan))
-        if model.calibration:
-            write_json(temporary / _CALIBRATION, to_table(model.calibration))
-        files = {path.name: content_hash(path) for path in sorted(temporary.iterdir())}
-        write_json(
-            temporary / _CARD,
-            {
-                "format_version": FORMAT_VERSION,
-                "configuration": model.configuration,
-                **model.card,
-                "sha256": files,
-            },
+    contiguous: dict[str, NDArray[Any]] = {
+        name: np.ascontiguousarray(array) for name, array in arrays.items()
+    }
+    (folder / _ARRAYS).write_bytes(save(contiguous))
+    write_json(folder / _VALUES, values)
+    write_json(folder / _PLAN, to_table(model.plan))
+    if model.calibration:
+        write_json(folder / _CALIBRATION, to_table(model.calibration))
+    _write_card(folder, {"configuration": model.configuration, **model.card})
+
+
+def write_calibration(folder: Path, calibration: Calibration) -> None:
+    """Store other thresholds with a model; what it predicts, and its id, stay the same.
+
+    Raises:
+        UsageError: not a model folder.
+    """
+    card = read_card(folder)
+    (folder / CARD_FILE).unlink()
+    write_json(folder / _CALIBRATION, to_table(calibration))
+    own = ("format_version", "sha256")
+    _write_card(folder, {name: value for name, value in card.items() if name not in own})
+
+
+def _write_card(folder: Path, card: Mapping[str, Any]) -> None:
+    files = {name: content_hash(folder / name) for name in FILES if (folder / name).is_file()}
+    write_json(folder / CARD_FILE, {"format_version": FORMAT_VERSION, **card, "sha256": files})
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Read the card of a model.
+
+    Raises:
+        UsageError: not a model folder.
+    """
+    if not (folder / CARD_FILE).is_file():
+        raise UsageError(
+            "not a model folder: it has no model_card.json",
+            str(folder),
+            "give the folder that brainad_train or brainad_build_bank wrote",
         )
+    card: dict[str, Any] = read_json(folder / CARD_FILE)
+    return card
 
 
 def read(folder: Path) -> StoredModel:
@@ -77,25 +121,19 @@ def read(folder: Path) -> StoredModel:
     Raises:
         UsageError: not a model folder, an unknown format, or a file that was changed.
     """
-    if not (folder / _CARD).is_file():
-        raise UsageError(
-            "not a model folder: it has no model_card.json",
-            str(folder),
-            "give the folder that brainad_build_bank wrote",
-        )
-    card = read_json(folder / _CARD)
+    card = read_card(folder)
     if card.get("format_version") != FORMAT_VERSION:
         raise UsageError(
             f"format {card.get('format_version')}; this version reads {FORMAT_VERSION}",
-            str(folder / _CARD),
+            str(folder / CARD_FILE),
             "build the model again with this version",
         )
     hashes = card.get("sha256", {})
-    unknown = [name for name in (_ARRAYS, _VALUES, _PLAN) if name not in hashes]
+    unknown = [name for name in _IDENTITY if name not in hashes]
     if unknown:
         raise UsageError(
             f"the card names no SHA-256 for {', '.join(unknown)}",
-            str(folder / _CARD),
+            str(folder / CARD_FILE),
             "copy the model again",
         )
     for name, expected in hashes.items():
@@ -121,5 +159,5 @@ def read(folder: Path) -> StoredModel:
         state=state,
         calibration=calibration,
         card=card,
-        model_id=content_hash(folder / _CARD)[:16],
+        model_id=value_hash([card["configuration"], *(hashes[name] for name in _IDENTITY)]),
     )

@@ -42,6 +42,10 @@ class PreparedTruthFolder:
         """Tell whether the truth of a case is here and was made for this key."""
         return self._arrays.holds(case_id, key)
 
+    def key(self, case_id: str) -> str | None:
+        """Return the key that the truth of a case was made for, None if it is not here."""
+        return self._arrays.key(case_id)
+
     def write(self, case_id: str, key: str, truth: PreparedTruth) -> None:
         """Store the truth of a case; it appears complete or not at all."""
         arrays: dict[str, NDArray[np.int8] | NDArray[np.bool_]] = {"slices": truth.slices}

@@ -72,6 +72,10 @@ class Workspace:
                 found.append(folder)
         return found
 
+    def trained_datasets(self, identifier: str) -> list[Path]:
+        """Return the results folders that a number or name means; the scans need not be here."""
+        return self._matching(self.results, identifier)
+
     def preprocessed_folder(self, dataset: Path) -> Path:
         """Return the folder for everything derived from a raw dataset."""
         return self.preprocessed / dataset.name

@@ -69,6 +69,25 @@ def test_the_same_model_has_the_same_bytes_and_name(folder: Path, plan: Plan) ->
     assert model_folder.read(folder).model_id != name
 
 
+def test_other_files_of_the_folder_stay(folder: Path, plan: Plan) -> None:
+    (folder / "progress.png").write_bytes(b"picture")
+    model_folder.write(folder, model(plan, calibration=None))
+    assert (folder / "progress.png").read_bytes() == b"picture"
+    assert not (folder / "calibration.json").exists()
+    assert model_folder.read(folder).calibration is None
+
+
+def test_other_thresholds_do_not_make_another_model(folder: Path) -> None:
+    before = model_folder.read(folder)
+    model_folder.write_calibration(folder, Calibration(0.5, 0.9, "others"))
+    after = model_folder.read(folder)
+    assert after.calibration == Calibration(0.5, 0.9, "others")
+    assert after.model_id == before.model_id
+    assert after.card["name"] == before.card["name"]
+    with pytest.raises(UsageError, match="not a model folder"):
+        model_folder.write_calibration(folder.parent, Calibration(0.5, 0.9, "others"))
+
+
 def test_the_card_names_every_file_with_its_hash(folder: Path) -> None:
     hashes = json.loads((folder / "model_card.json").read_text())["sha256"]
     others = {path.name for path in folder.iterdir()} - {"model_card.json"}

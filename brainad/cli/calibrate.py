@@ -9,8 +9,10 @@ from brainad.cli.arguments import Parser
 from brainad.cli.runner import EXIT_DONE, run
 from brainad.cli.tables import format_table
 from brainad.errors import UsageError
+from brainad.model_folder import write_calibration
 from brainad.pipeline.calibrate import calibrate_folder
 from brainad.pipeline.evaluate import find_truth
+from brainad.pipeline.trained import find_model
 
 
 def main() -> None:
@@ -28,6 +30,7 @@ def main() -> None:
         help="fpr=RATE, the share of healthy cases that may be flagged (default fpr=0.05)",
     )
     parser.flag("-o", metavar="FILE", help="file to write (default FOLDER/calibration.json)")
+    parser.flag("-m", metavar="FOLDER", help="also store the thresholds in this model")
     run(parser, _calibrate)
 
 
@@ -35,13 +38,18 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     folder = Path(arguments.i)
     target = Path(arguments.o) if arguments.o else folder / "calibration.json"
     fpr = _rate(arguments.target)
+    model = find_model(Path(arguments.m)) if arguments.m else None
     calibration = calibrate_folder(folder, find_truth(Path(arguments.ref)), fpr, target)
+    if model:
+        write_calibration(model, calibration)
     rows = [
         {"threshold": "map", "evidence": calibration.map_threshold},
         {"threshold": "patient", "evidence": calibration.patient_threshold},
     ]
     print(format_table(rows))
     print(f"from {calibration.source}")
+    if model:
+        print(f"stored in {model}")
     print(f"use them with: brainad_predict ... -calibration {target}")
     return EXIT_DONE
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from brainad.cli.arguments import Parser
 from brainad.cli.flags import (
+    ROLES,
     add_budget_flag,
     add_process_flag,
     add_share_flags,
@@ -21,7 +22,7 @@ from brainad.cli.progress import make_watch
 from brainad.cli.runner import EXIT_CASES_FAILED, EXIT_DONE, log_to_file, run
 from brainad.cli.tables import format_table
 from brainad.errors import UsageError
-from brainad.pipeline.dataset import PLAN_FILE, PREPARED_FOLDER
+from brainad.pipeline.dataset import PREPARED_FOLDER
 from brainad.pipeline.folder import FolderOptions, ModelChoice
 from brainad.pipeline.predict import DecisionOptions, RunReport, dry_run, predict_folder
 from brainad.pipeline.report import (
@@ -30,7 +31,8 @@ from brainad.pipeline.report import (
     write_html_report,
     write_run_report,
 )
-from brainad.pipeline.sources import model_from_folder, model_from_plan, model_planned_here
+from brainad.pipeline.sources import model_from_folder, model_of_dataset, model_planned_here
+from brainad.pipeline.trained import dataset_name
 from brainad.plan import Resources
 
 _log = logging.getLogger(__name__)
@@ -48,8 +50,9 @@ def main() -> None:
     parser.flag("-o", required=True, metavar="FOLDER", help="output folder")
     parser.flag("-d", "--dataset", metavar="DATASET", help="use the plan of this dataset")
     parser.flag("-c", "--configuration", metavar="METHOD", help="configuration (a method)")
-    parser.flag("-m", "-bank", metavar="FOLDER", dest="bank",
-                help="score against this bank or model; each scan alone")  # fmt: skip
+    parser.flag("-f", metavar="FOLD", help="fold of a trained model (default: all, else the first)")
+    parser.flag("-m", "-bank", metavar="FOLDER_OR_ZIP", dest="bank",
+                help="score with this bank or trained model; each scan alone")  # fmt: skip
     parser.flag("-calibration", metavar="FILE", help="thresholds written by brainad_calibrate")
     parser.flag("-min_size_mm3", type=float, default=0.0, help="drop smaller components")
     parser.flag("--channel_map", metavar="FLAIR=_0000,...", help="channel to file name ending")
@@ -63,7 +66,7 @@ def main() -> None:
     parser.flag("--fail_fast", action="store_true", help="stop at the first failed case")
     parser.flag("--dry_run", action="store_true", help="only say what would be done")
     parser.flag("--no_report", action="store_true", help="write no report.html")
-    parser.workspace_flags()
+    parser.workspace_flags(*ROLES)
     run(parser, _predict)
 
 
@@ -98,17 +101,22 @@ def _predict(arguments: argparse.Namespace) -> int:
 def _model_source(
     arguments: argparse.Namespace, resources: Resources
 ) -> tuple[ModelChoice, Path | None]:
-    """Decide where the model comes from: a bank, a dataset's plan, or the scans themselves."""
+    """Decide where the model comes from: a folder or zip, a dataset, or the scans themselves."""
     if arguments.bank:
         if arguments.dataset or arguments.configuration:
             raise UsageError(
-                "a bank holds its own plan and configuration", "-bank with -d or -c", "leave them"
+                "a bank or model holds its own plan and configuration",
+                "-m or -bank with -d or -c",
+                "leave them",
             )
-        return model_from_folder(Path(arguments.bank), resources), None
+        return model_from_folder(Path(arguments.bank), resources, arguments.f), None
     if arguments.dataset:
         workspace = workspace_of(arguments)
-        derived = workspace.preprocessed_folder(workspace.dataset_folder(arguments.dataset))
-        choose = model_from_plan(derived / PLAN_FILE, arguments.configuration, resources)
+        name = dataset_name(workspace, arguments.dataset)
+        derived = workspace.preprocessed / name
+        choose = model_of_dataset(
+            derived, workspace.results / name, arguments.configuration, arguments.f, resources
+        )
         return choose, derived / PREPARED_FOLDER
     plan = Path(arguments.o) / "plans.json"
     name = Path(arguments.i).resolve().name

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from brainad.encoders.dinov2_onnx import write_backbone
 from brainad.encoders.registry import REGISTRY, Hub, Role, Weights, Wheel, WheelFolder
@@ -44,6 +44,8 @@ def find_weights(name: str, folder: Path) -> Path:
     """
     if name not in REGISTRY and _is_model_folder(Path(name)):
         return Path(name)
+    if name not in REGISTRY and (cached := _in_hub_cache(name)):
+        return cached
     found = _find(_entry(name), folder)
     if found is None:
         raise UsageError(
@@ -160,13 +162,15 @@ def _entry(name: str) -> Weights:
 def _find(entry: Weights, folder: Path) -> Path | None:
     if _is_model_folder(folder / entry.name):
         return folder / entry.name
-    if isinstance(entry.source, Hub):
-        try:
-            cached = Path(snapshot_download(entry.source.repository, local_files_only=True))
-        except LocalEntryNotFoundError:
-            return None
-        return cached if _is_model_folder(cached) else None
-    return None
+    return _in_hub_cache(entry.source.repository) if isinstance(entry.source, Hub) else None
+
+
+def _in_hub_cache(repository: str) -> Path | None:
+    try:
+        cached = Path(snapshot_download(repository, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+    return cached if _is_model_folder(cached) else None
 
 
 def _is_model_folder(folder: Path) -> bool:

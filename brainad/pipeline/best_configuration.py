@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,20 @@ from brainad.files import read_json, write_json
 from brainad.inference.outputs import OutputFolder
 from brainad.nifti import read_volume
 from brainad.pipeline.evaluate import TruthFolder, read_truth
-from brainad.pipeline.trained import VALIDATION_FOLDER, fold_folder, trained_folds
-from brainad.plan import FORMAT_VERSION
+from brainad.pipeline.splits import SPLITS_FILE
+from brainad.pipeline.trained import (
+    VALIDATION_FOLDER,
+    fold_folder,
+    trained_configurations,
+    trainer_folder,
+)
+from brainad.plan import FORMAT_VERSION, Plan
+from brainad.planning.configuration import TRAINING_FREE
 from brainad.planning.rules import Decision
 
 _log = logging.getLogger(__name__)
 
 INFORMATION_FILE = "inference_information.json"
-SPLITS_FILE = "splits_final.json"
 _RESAMPLES, _SEED = 1000, 0
 # Scores lie in 0…1; a patient without prediction takes the wrong side of all of them.
 _BELOW_ALL, _ABOVE_ALL = -1.0, 2.0
@@ -98,9 +104,7 @@ def find_best_configuration(
         name: [
             patient
             for fold in shared
-            for patient in _judge(
-                fold_folder(results, name, fold) / VALIDATION_FOLDER, truth, held_out[fold]
-            )
+            for patient in _judge(_validation_folder(results, name, fold), truth, held_out[fold])
         ]
         for name in folds
     }
@@ -118,7 +122,7 @@ def find_best_configuration(
 
 def _validated_folds(results: Path, configurations: Sequence[str]) -> dict[str, list[str]]:
     """Return the folds with validation predictions of each configuration."""
-    trained = trained_folds(results)
+    trained = trained_configurations(results)
     missing = [name for name in configurations if name not in trained]
     if not trained or missing:
         raise UsageError(
@@ -131,11 +135,14 @@ def _validated_folds(results: Path, configurations: Sequence[str]) -> dict[str, 
         name: [
             fold
             for fold in trained[name]
-            if fold.isdigit()
-            and OutputFolder(fold_folder(results, name, fold) / VALIDATION_FOLDER).case_ids()
+            if fold.isdigit() and OutputFolder(_validation_folder(results, name, fold)).case_ids()
         ]
         for name in configurations or trained
     }
+
+
+def _validation_folder(results: Path, configuration: str, fold: str) -> Path:
+    return fold_folder(trainer_folder(results, configuration), fold) / VALIDATION_FOLDER
 
 
 def _judge(predictions: Path, truth: TruthFolder, case_ids: Sequence[str]) -> list[JudgedPatient]:
@@ -199,22 +206,17 @@ def _to_table(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def choose_trained(results: Path, default: str) -> Decision[str] | None:
-    """Choose which trained configuration predicts when none is named.
+def choose_configuration(results: Path, plan: Plan) -> Decision[str]:
+    """Choose what predicts when no configuration is named.
 
-    What was measured decides; else the default of the plan, if it was trained; else what
-    learnt from the finest labels.
+    What was measured decides; else the default of the plan, if it was trained or needs no
+    training; else what learnt from the finest labels; else what needs no training.
 
     Args:
         results: folder of the dataset in the results root.
-        default: default configuration of the plan.
-
-    Returns:
-        None if nothing was trained.
+        plan: of the dataset.
     """
-    trained: Mapping[str, list[str]] = trained_folds(results)
-    if not trained:
-        return None
+    trained = trained_configurations(results)
     path = results / INFORMATION_FILE
     if path.is_file():
         known = read_json(path)
@@ -222,7 +224,16 @@ def choose_trained(results: Path, default: str) -> Decision[str] | None:
         if best in trained:
             return Decision(best, str(known["because"]))
         _log.warning("%s names %s, which is no longer here", path, best)
+    default = plan.default_configuration
     if default in trained:
-        return Decision(default, "it uses the labels best and was trained")
-    first = min(trained, key=lambda name: _BY_SUPERVISION.index(methods.get(name).supervision))
-    return Decision(first, f"{default} was not trained; of what was, it learnt from most")
+        return Decision(default, "it is the default of the plan, and was trained")
+    if trained:
+        finest = min(trained, key=lambda name: _BY_SUPERVISION.index(_supervision(name)))
+        return Decision(finest, f"{default} was not trained; of what was, it learnt from most")
+    if _supervision(default) is Supervision.NONE:
+        return Decision(default, "it is the default of the plan")
+    return Decision(TRAINING_FREE, f"nothing was trained yet; the plan recommends {default}")
+
+
+def _supervision(configuration: str) -> Supervision:
+    return methods.get(configuration).supervision

@@ -17,6 +17,8 @@ from brainad.pipeline.folder import FolderOptions
 from brainad.pipeline.model import Model, open_model
 from brainad.pipeline.predict import DecisionOptions, RunReport, predict_folder
 from brainad.pipeline.resources import measure_resources
+from brainad.pipeline.share import opened
+from brainad.pipeline.trained import find_model
 from brainad.planning.anatomy import measure_anatomy
 from brainad.prediction import Result
 from brainad.preprocessing.prepare import BrainSource, prepare_case
@@ -39,17 +41,19 @@ class Predictor:
 
     @classmethod
     def from_model(cls, folder: Path | str, device: str = "auto") -> Self:
-        """Open a model folder.
+        """Open a model.
 
         Args:
-            folder: written by brainad_build_bank.
+            folder: written by brainad_train or brainad_build_bank, or a zip of it.
             device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
 
         Raises:
             UsageError: not a model, or its encoder's weights are not here.
         """
         resources = measure_resources(find_workspace({}).weights, device)
-        return cls(open_model(Path(folder), resources), resources.device)
+        with opened(Path(folder)) as found:
+            model = open_model(find_model(found), resources)
+        return cls(model, resources.device)
 
     def predict_folder(
         self,
@@ -87,11 +91,17 @@ class Predictor:
             DataError: something is wrong with the scans.
         """
         model = self._model
-        if model.method.scope is not Scope.CASE or model.calibration is None:
+        if model.method.scope is not Scope.CASE:
             raise UsageError(
                 "this model compares scans with each other and cannot judge one alone",
                 model.configuration,
                 "open a bank (brainad_build_bank), or use predict_folder",
+            )
+        if model.calibration is None:
+            raise UsageError(
+                "this model has no thresholds",
+                model.configuration,
+                "store some with brainad_calibrate -m",
             )
         plan = model.plan.preprocessing
         volumes = {c: _volume(images[c]) for c in plan.channels if c in images}

@@ -5,19 +5,60 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from brainad import methods
+from brainad.case import Supervision
+from brainad.errors import UsageError
+from brainad.pipeline.best_configuration import choose_configuration
+from brainad.pipeline.dataset import PLAN_FILE
 from brainad.pipeline.folder import ModelChoice
 from brainad.pipeline.model import Model, open_model, training_free_model
 from brainad.pipeline.planning import keep_or_make_plan, read_plan
+from brainad.pipeline.share import opened
+from brainad.pipeline.trained import find_model, trained_folds, trainer_folder
 from brainad.plan import Fingerprint, Plan, Resources
 from brainad.planning.planner import PlanningOptions
 
 _log = logging.getLogger(__name__)
 
 
-def model_from_folder(folder: Path, resources: Resources) -> ModelChoice:
-    """Use a stored bank or model, whatever the data look like."""
-    model = open_model(folder, resources)
+def model_from_folder(path: Path, resources: Resources, fold: str | None = None) -> ModelChoice:
+    """Use a stored bank or model, whatever the data look like.
+
+    Args:
+        path: model folder, folder with folds, or zip of either.
+        resources: what the machine offers.
+        fold: which fold, if there are several; None takes ``all``, else the first.
+    """
+    with opened(path) as folder:
+        model = open_model(find_model(folder, fold), resources)
     return lambda _fingerprint: model
+
+
+def model_of_dataset(
+    derived: Path, results: Path, configuration: str | None, fold: str | None, resources: Resources
+) -> ModelChoice:
+    """Use the plan of a dataset with a training-free method, or the model trained on it.
+
+    If no configuration is named, the best one that was trained answers, else the training-free.
+
+    Raises:
+        UsageError: there is no plan, or the method that is asked for was not trained.
+    """
+    if configuration is None:
+        chosen = choose_configuration(results, read_plan(derived / PLAN_FILE))
+        configuration = chosen.value
+        _log.info("%s", chosen.sentence("configuration"))
+    if methods.get(configuration).supervision is Supervision.NONE:
+        return model_from_plan(derived / PLAN_FILE, configuration, resources)
+    trainer = trainer_folder(results, configuration)
+    if not trained_folds(trainer):
+        raise UsageError(
+            f"{configuration} was not trained on {results.name} yet",
+            str(trainer),
+            f"train it: brainad_train {results.name} {configuration} all; or use the training-free "
+            "method: brainad_predict ... -c codegraph3d",
+        )
+    return model_from_folder(trainer, resources, fold)
 
 
 def model_from_plan(path: Path, configuration: str | None, resources: Resources) -> ModelChoice:

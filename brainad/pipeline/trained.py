@@ -1,29 +1,77 @@
-"""Where trained models of a dataset are: ``brainadTrainer__brainadPlans__METHOD/fold_X``."""
+"""Where trained models are: folders of the results root, and which fold answers."""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
-_PREFIX = "brainadTrainer__brainadPlans__"
+from brainad.errors import UsageError
+from brainad.model_folder import CARD_FILE
+from brainad.workspace import Workspace
+
+_log = logging.getLogger(__name__)
+ALL = "all"
+# Below a fold: what its model says about the cases that it did not learn from.
 VALIDATION_FOLDER = "validation"
+_TRAINER, _PLANS = "brainadTrainer", "brainadPlans"
 
 
-def fold_folder(results: Path, configuration: str, fold: str) -> Path:
-    """Return the model folder of one fold.
+def trainer_folder(results: Path, configuration: str) -> Path:
+    """Return the folder for all folds of a configuration, named as nnU-Net names it."""
+    return results / f"{_TRAINER}__{_PLANS}__{configuration}"
+
+
+def fold_folder(trainer: Path, fold: str) -> Path:
+    """Return the folder of one fold: a number or ``all``."""
+    return trainer / f"fold_{fold}"
+
+
+def trained_folds(trainer: Path) -> list[str]:
+    """Return the folds that hold a model, ``all`` first."""
+    found = [path.parent.name.removeprefix("fold_") for path in trainer.glob(f"fold_*/{CARD_FILE}")]
+    return sorted(found, key=lambda fold: (fold != ALL, fold))
+
+
+def trained_configurations(results: Path) -> dict[str, list[str]]:
+    """Return the configurations that hold a model, and the folds of each."""
+    prefix = trainer_folder(results, "").name
+    trainers = sorted(results.glob(f"{prefix}*"))
+    found = {path.name.removeprefix(prefix): trained_folds(path) for path in trainers}
+    return {name: folds for name, folds in found.items() if folds}
+
+
+def dataset_name(workspace: Workspace, identifier: str) -> str:
+    """Return the full name of a dataset that has models, whether or not its scans are here.
+
+    Raises:
+        UsageError: nothing is trained under that name, and there is no such raw dataset.
+    """
+    trained = workspace.trained_datasets(identifier)
+    return trained[0].name if len(trained) == 1 else workspace.dataset_folder(identifier).name
+
+
+def find_model(path: Path, fold: str | None = None) -> Path:
+    """Find the model folder that a path means: itself, or a fold below it.
 
     Args:
-        results: folder of the dataset in the results root.
-        configuration: name of the method.
-        fold: ``0``, ``1``, … or ``all``.
+        path: a model folder, or a trainer folder with folds.
+        fold: which one; None takes ``all``, else the first.
+
+    Raises:
+        UsageError: there is no model, or not that fold.
     """
-    return results / f"{_PREFIX}{configuration}" / f"fold_{fold}"
-
-
-def trained_folds(results: Path) -> dict[str, list[str]]:
-    """Return the configurations that have a finished model, and the folds of each."""
-    found: dict[str, list[str]] = {}
-    for card in sorted(results.glob(f"{_PREFIX}*/fold_*/model_card.json")):
-        configuration = card.parents[1].name.removeprefix(_PREFIX)
-        fold = card.parent.name.removeprefix("fold_")
-        found.setdefault(configuration, []).append(fold)
-    return found
+    if fold is None and (path / CARD_FILE).is_file():
+        return path
+    folds = trained_folds(path)
+    if not folds or (fold is not None and fold not in folds):
+        wanted = "model" if fold is None else f"fold {fold}"
+        raise UsageError(
+            f"no trained {wanted} here; found {', '.join(folds) or 'none'}",
+            str(path),
+            "train it with brainad_train, or give the folder that brainad_train or "
+            "brainad_build_bank wrote",
+        )
+    chosen = fold or folds[0]
+    if fold is None and len(folds) > 1:
+        _log.info("fold %s answers; others here: %s", chosen, ", ".join(folds[1:]))
+    return fold_folder(path, chosen)

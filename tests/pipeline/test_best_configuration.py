@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,13 @@ from brainad.nifti import write_volume
 from brainad.pipeline import best_configuration
 from brainad.pipeline.best_configuration import (
     INFORMATION_FILE,
-    SPLITS_FILE,
-    choose_trained,
+    choose_configuration,
     find_best_configuration,
 )
 from brainad.pipeline.evaluate import TruthFolder
-from brainad.pipeline.trained import VALIDATION_FOLDER, fold_folder
+from brainad.pipeline.splits import SPLITS_FILE
+from brainad.pipeline.trained import VALIDATION_FOLDER, fold_folder, trainer_folder
+from brainad.plan import Plan
 from brainad.prediction import Result
 from brainad.volume import Grid, Volume
 
@@ -63,7 +65,7 @@ def train(
 ) -> None:
     """Pretend to have trained: scores of ill cases lie above others by a margin."""
     for fold in folds:
-        folder = fold_folder(results, configuration, str(fold))
+        folder = fold_folder(trainer_folder(results, configuration), str(fold))
         write_json(folder / "model_card.json", {})
         for number, name in enumerate(_FOLDS[fold]):
             score = 0.4 + 0.02 * number + (margin if name in _ILL else 0.0)
@@ -79,7 +81,7 @@ def train(
 
 
 def test_the_best_is_found_and_remembered(
-    tmp_path: Path, truth: TruthFolder, derived: Path
+    tmp_path: Path, truth: TruthFolder, derived: Path, plan: Plan
 ) -> None:
     results = tmp_path / "results"
     train(results, "anyad", margin=-0.01)
@@ -93,8 +95,7 @@ def test_the_best_is_found_and_remembered(
     assert table["best_configuration"] == "medsad_clip"
     assert table["ranking"][1]["low"] <= table["ranking"][1]["value"] < 1
     assert "8 patients of folds 0, 1" in table["because"]
-    chosen = choose_trained(results, default="anyad")
-    assert chosen is not None
+    chosen = choose_configuration(results, plan)
     assert (chosen.value, chosen.because) == ("medsad_clip", table["because"])
 
 
@@ -126,7 +127,7 @@ def test_a_case_without_prediction_counts_as_wrong(
 ) -> None:
     results = tmp_path / "results"
     train(results, "anyad")
-    lost = OutputFolder(fold_folder(results, "anyad", "0") / VALIDATION_FOLDER)
+    lost = OutputFolder(fold_folder(trainer_folder(results, "anyad"), "0") / VALIDATION_FOLDER)
     name = _FOLDS[0][0]
     lost.mask_path(name).unlink()
     (lost.internal / "cases" / f"{name}.json").unlink()
@@ -149,22 +150,27 @@ def test_what_was_not_trained_or_shares_no_fold_is_refused(
         find_best_configuration(results, derived, truth, "dice")
 
 
-def test_without_a_comparison_the_finest_labels_decide(tmp_path: Path) -> None:
-    assert choose_trained(tmp_path, "medsad_clip") is None
-    train(tmp_path, "codegraph3d", folds=(0,))
-    train(tmp_path, "medsad_clip", folds=(0,))
-    default = choose_trained(tmp_path, "codegraph3d")
-    assert default is not None
-    assert default.value == "codegraph3d"
-    other = choose_trained(tmp_path, "rasalore")
-    assert other is not None
-    assert other.value == "medsad_clip"
-    assert "rasalore was not trained" in other.because
+@pytest.mark.parametrize(
+    ("trained", "default", "expected", "because"),
+    [
+        ((), "codegraph3d", "codegraph3d", "default of the plan"),
+        ((), "medsad_clip", "codegraph3d", "nothing was trained yet"),
+        (("anyad", "medsad_clip"), "anyad", "anyad", "default of the plan, and was trained"),
+        (("codegraph3d", "medsad_clip"), "anyad", "medsad_clip", "anyad was not trained"),
+        (("medsad_clip",), "codegraph3d", "medsad_clip", "codegraph3d was not trained"),
+    ],
+)
+def test_without_a_comparison_the_labels_decide(
+    tmp_path: Path, plan: Plan, trained: Sequence[str], default: str, expected: str, because: str
+) -> None:
+    for configuration in trained:
+        train(tmp_path, configuration, folds=(0,))
+    found = choose_configuration(tmp_path, replace(plan, default_configuration=default))
+    assert found.value == expected
+    assert because in found.because
 
 
-def test_a_stale_comparison_is_not_followed(tmp_path: Path) -> None:
+def test_a_stale_comparison_is_not_followed(tmp_path: Path, plan: Plan) -> None:
     train(tmp_path, "medsad_clip", folds=(0,))
     write_json(tmp_path / INFORMATION_FILE, {"best_configuration": "gone", "because": "it was"})
-    chosen = choose_trained(tmp_path, "medsad_clip")
-    assert chosen is not None
-    assert chosen.value == "medsad_clip"
+    assert choose_configuration(tmp_path, plan).value == "medsad_clip"

@@ -76,7 +76,7 @@ def step(loss: Tensor, optimiser: Optimizer, groups: Iterable[nn.Module], limit:
         The gradient norm of the first group before clipping.
     """
     optimiser.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     norms = [nn.utils.clip_grad_norm_(group.parameters(), limit) for group in groups]
     optimiser.step()
     return float(norms[0])

@@ -6,6 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from brainad.encoders.choice import (
+    DEFAULT_ENCODER,
+    choose_encoder,
+    encoder_depth,
+    encoder_size,
+)
 from brainad.methods.codegraph3d.graph import GraphSettings
 from brainad.methods.codegraph3d.patient_score import PatientRule
 from brainad.methods.codegraph3d.tokens import TokenSettings, View
@@ -24,7 +30,6 @@ _LOCAL_REASON = (
 # volume, and the nearest ones say most: voxel AP 0.31 with 10 %, 0.22 with 30 % (same phantoms).
 _NEAREST_SHARE = (0.0, 0.1)
 MINIMUM_COHORT = 5
-DEFAULT_ENCODER = "dinov2_vits14"
 VIEWS: tuple[View, ...] = ("axial", "coronal", "sagittal")
 
 _SEED = 42
@@ -32,8 +37,6 @@ _PROJECTED_WIDTH = 128
 # Scores are stable for chunks of 30 volumes and more (paper, table of chunk sizes).
 _SMALLEST_CHUNK = 30
 _GIB = 1024**3
-# Transformer blocks of each encoder; tokens are read at the quarters of the depth.
-_DEPTH: Mapping[str, int] = {"vits": 12, "vitb": 12, "vitl": 24, "vitg": 40}
 # Seconds per slice of 16 x 16 patches on one CPU core, measured by benchmarks/encoder_speed.py;
 # the larger ones scaled by their operation counts (46, 162 and 590 against 12 GFLOP).
 _CPU_SECONDS: Mapping[str, float] = {"vits": 0.12, "vitb": 0.46, "vitl": 1.6, "vitg": 5.9}
@@ -57,7 +60,7 @@ class CoDeGraph3DPlan(MethodPlan):
         layers: transformer blocks that are read, from 1.
         final_norm: apply the encoder's final layer norm to each of them.
         views: slicing directions, in the order of concatenation.
-        slices_per_block: encoder images per block of 14 slices; 14 is the paper.
+        slices_per_block: encoder images per block of `cell` slices; the paper takes every slice.
         average_neighbours: show the encoder means of neighbouring slices, not single slices.
         neighbourhood: 1, or 3 to average features over the 3 x 3 x 3 cells around.
         projected_width: length of a projected feature.
@@ -113,7 +116,7 @@ def make_plan(
     fingerprint: Fingerprint, preprocessing: PreprocessingPlan, resources: Resources
 ) -> CoDeGraph3DPlan:
     """Choose the settings for a dataset and a machine."""
-    encoder, encoder_reason = _choose_encoder(resources)
+    encoder, encoder_reason = choose_encoder(resources)
     layers, layer_reason = _choose_layers(encoder)
     per_block, block_reason = _choose_slices(encoder, preprocessing, resources)
     chunk, chunk_reason = _choose_chunk(len(fingerprint.cases), preprocessing, resources)
@@ -159,7 +162,7 @@ def quarter_layers(depth: int) -> tuple[int, ...]:
 
 def _choose_layers(encoder: str) -> tuple[tuple[int, ...], str]:
     """Read all quarters of the depth, except the last of the embedded encoder."""
-    layers = quarter_layers(_DEPTH[_size(encoder)])
+    layers = quarter_layers(encoder_depth(encoder))
     if encoder != DEFAULT_ENCODER:
         return layers, "the quarters of the depth, as published"
     return layers[:-1], (
@@ -167,19 +170,6 @@ def _choose_layers(encoder: str) -> tuple[tuple[int, ...], str]:
         "fine-tuned model whose last block tells little (patient AUROC of that layer alone 0.5 "
         "on development phantoms, of the others 0.98)"
     )
-
-
-def _size(encoder: str) -> str:
-    return next((size for size in _DEPTH if size in encoder), "vits")
-
-
-def _choose_encoder(resources: Resources) -> tuple[str, str]:
-    """Take the best encoder at hand on a GPU and the embedded one on a CPU."""
-    if resources.device != "cpu" and resources.encoders:
-        return resources.encoders[0], f"the largest whose weights are here, for {resources.device}"
-    here = DEFAULT_ENCODER in resources.encoders
-    state = "its weights are here" if here else "fetch its weights with brainad_download_weights"
-    return DEFAULT_ENCODER, f"the smallest, for a CPU; {state}"
 
 
 def seconds_per_case(
@@ -190,7 +180,7 @@ def seconds_per_case(
     patches = x * y * z * len(VIEWS)
     slices = slices_per_block * _FILLED_SHARE * patches / _REFERENCE_PATCHES
     speed = resources.threads if resources.device == "cpu" else _GPU_GAIN
-    return slices * _CPU_SECONDS[_size(encoder)] / speed
+    return slices * _CPU_SECONDS[encoder_size(encoder)] / speed
 
 
 def _choose_slices(

@@ -10,7 +10,7 @@ from brainad.methods.anyad.attention import (
     PrototypeDecoderBlock,
     PrototypeExtractor,
 )
-from tests.methods.anyad.conftest import Golden, close, close_gradient, parameters, tensor
+from tests.methods.anyad.golden_arrays import close, close_gradient, golden, parameters, tensor
 
 
 def _norm(values: np.ndarray, norm: nn.LayerNorm) -> np.ndarray:
@@ -23,7 +23,7 @@ def _linear(values: np.ndarray, layer: nn.Linear) -> np.ndarray:
     return values @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
 
 
-def test_the_extractor_agrees_with_the_published_one(golden: Golden) -> None:
+def test_the_extractor_agrees_with_the_published_one() -> None:
     arrays = golden("inp_extractor")
     assert float(arrays["ln_eps"]) == NORM_EPSILON
     start = tensor(arrays["proto_in"], needs_grad=True)
@@ -37,7 +37,7 @@ def test_the_extractor_agrees_with_the_published_one(golden: Golden) -> None:
     close_gradient(feats.grad, arrays["grad_feats"])
 
 
-def test_the_decoder_block_agrees_with_the_published_one(golden: Golden) -> None:
+def test_the_decoder_block_agrees_with_the_published_one() -> None:
     arrays = golden("prototype_block")
     x, proto = (tensor(arrays[name], needs_grad=True) for name in ("x", "proto"))
     block = PrototypeDecoderBlock(x.shape[-1], int(arrays["num_heads"]))
@@ -52,7 +52,7 @@ def test_the_decoder_block_agrees_with_the_published_one(golden: Golden) -> None
     close_gradient(block.attn.learn_scale.grad, arrays["grad_learn_scale"])
 
 
-def test_the_bottleneck_agrees_with_the_published_one(golden: Golden) -> None:
+def test_the_bottleneck_agrees_with_the_published_one() -> None:
     arrays = golden("bottleneck_mlp")
     bottleneck = Mlp(arrays["x"].shape[-1])
     bottleneck.load_state_dict(parameters(arrays, "param."))

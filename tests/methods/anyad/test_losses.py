@@ -14,10 +14,10 @@ from brainad.methods.anyad.losses import (
     scale_gradient,
     token_moments,
 )
-from tests.methods.anyad.conftest import Golden, as_maps, close, close_gradient, tensor, tokens
+from tests.methods.anyad.golden_arrays import as_maps, close, close_gradient, golden, tensor, tokens
 
 
-def test_consistency_agrees_with_the_published_loss(golden: Golden) -> None:
+def test_consistency_agrees_with_the_published_loss() -> None:
     arrays = golden("inp_consistency_loss")
     feats, protos = (tensor(arrays[name], needs_grad=True) for name in ("feats", "protos"))
     close(nearest_distance(feats, protos), arrays["distance"])
@@ -29,9 +29,7 @@ def test_consistency_agrees_with_the_published_loss(golden: Golden) -> None:
 
 
 @pytest.mark.parametrize(("tag", "hardness"), [("g3", 3.0), ("g1", 1.0), ("g0", 0.0)])
-def test_reconstruction_agrees_with_the_published_loss(
-    golden: Golden, tag: str, hardness: float
-) -> None:
+def test_reconstruction_agrees_with_the_published_loss(tag: str, hardness: float) -> None:
     arrays = golden("adaptive_rec_loss")
     groups = [(tokens(arrays[f"en{i}"]), tokens(arrays[f"de{i}"], True)) for i in (0, 1)]
     terms = [reconstruction_loss(target, rebuilt, hardness) for target, rebuilt in groups]
@@ -68,7 +66,7 @@ def test_gradient_weights_stay_within_their_loss() -> None:
     assert values.grad.tolist() == [1.0, 2.0, 6.0]
 
 
-def test_alignment_agrees_with_the_published_loss(golden: Golden) -> None:
+def test_alignment_agrees_with_the_published_loss() -> None:
     arrays = golden("dist_align_loss")
     reference = token_moments(tokens(arrays["full_feats"]))
     close(reference.mean, arrays["target_mean"])
@@ -84,7 +82,7 @@ def test_alignment_agrees_with_the_published_loss(golden: Golden) -> None:
     close_gradient(as_maps(current.grad, arrays["grad_cur_code"]), arrays["grad_cur_code"])
 
 
-def test_the_papers_variant_with_variances_is_the_same_sum(golden: Golden) -> None:
+def test_the_papers_variant_with_variances_is_the_same_sum() -> None:
     """The paper compares biased variances; it is kept here and not offered."""
     arrays = golden("dist_align_loss")
     current, reference = tokens(arrays["cur_feats"], True), tokens(arrays["full_feats"])

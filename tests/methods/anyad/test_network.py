@@ -5,10 +5,10 @@ import torch
 
 from brainad.methods.anyad.losses import consistency_loss
 from brainad.methods.anyad.network import Reconstructor
-from tests.methods.anyad.conftest import Golden, as_maps, close, parameters, tensor
+from tests.methods.anyad.golden_arrays import as_maps, close, golden, parameters, tensor
 
 
-def test_everything_after_the_encoder_agrees_with_the_published_model(golden: Golden) -> None:
+def test_everything_after_the_encoder_agrees_with_the_published_model() -> None:
     arrays = golden("model_head")
     leading = 1 + int(arrays["num_register_tokens"])
     layers = tensor(arrays["tokens"])[:, :, leading:]

@@ -6,10 +6,10 @@ from torch import nn
 
 from brainad.methods.anyad.optimiser import StableAdamW
 from brainad.training.schedules import WarmUpCosine
-from tests.methods.anyad.conftest import Golden, close, tensor
+from tests.methods.anyad.golden_arrays import close, golden, tensor
 
 
-def test_steps_agree_with_the_published_optimiser(golden: Golden) -> None:
+def test_steps_agree_with_the_published_optimiser() -> None:
     arrays = golden("stable_adamw")
     count, steps = int(arrays["n_params"]), int(arrays["n_steps"])
     weights = [nn.Parameter(tensor(arrays[f"p{i}_init"])) for i in range(count)]
@@ -26,7 +26,7 @@ def test_steps_agree_with_the_published_optimiser(golden: Golden) -> None:
             close(optimiser.state[weight][name], arrays[f"p{i}_{name}"], rtol=1e-5, atol=1e-6)
 
 
-def test_rates_agree_with_the_published_schedule(golden: Golden) -> None:
+def test_rates_agree_with_the_published_schedule() -> None:
     arrays = golden("lr_schedule")
     for case in range(int(arrays["n_cases"])):
         base, final, total, warm_up = arrays[f"case{case}_cfg"].tolist()

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -17,17 +16,10 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "anyad"
 Arrays = Mapping[str, NDArray[Any]]
 
 
-class Golden:
-    """Loads a fixture by name."""
-
-    def __call__(self, name: str) -> Arrays:
-        with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as stored:
-            return {key: stored[key] for key in stored.files}
-
-
-@pytest.fixture(scope="session")
-def golden() -> Golden:
-    return Golden()
+def golden(name: str) -> Arrays:
+    """Load a fixture by name."""
+    with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as stored:
+        return {key: stored[key] for key in stored.files}
 
 
 def tensor(array: NDArray[Any], needs_grad: bool = False) -> Tensor:

@@ -1,0 +1,102 @@
+"""How far tokens of normal slices lie from their reconstruction, by place and set of channels.
+
+Cortex, skull base and the ends of the brain are rebuilt worse than the rest, and one channel
+worse than three. Evidence is therefore the distance relative to what is usual there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainad.methods.anyad.subsets import Subset, nearest_subset, subset_name
+
+ExpectedBy = Literal["nothing", "height", "place"]
+# A place is believed as much as the whole slice once this many cases were seen there.
+_PRIOR_CASES = 8.0
+# Evidence is 1 at the upper end of what is usual: mean plus this many deviations.
+_DEVIATIONS = 2.0
+_SMALLEST = 1e-6
+
+
+class NormalDistance:
+    """Sums of token distances of normal slices.
+
+    Args:
+        slices: of the working grid.
+        tokens: per slice.
+    """
+
+    def __init__(self, slices: int, tokens: int) -> None:
+        self._sums = np.zeros((3, slices, tokens))
+
+    def add(
+        self,
+        positions: NDArray[np.intp],
+        distances: NDArray[np.float32],
+        inside: NDArray[np.bool_],
+    ) -> None:
+        """Add slices of one case.
+
+        Args:
+            positions: (n,) along the slice axis.
+            distances: (n, N).
+            inside: (n, N) bool, tokens that show brain.
+        """
+        values = np.where(inside, distances, 0).astype(np.float64)
+        self._sums[:, positions] += np.stack([inside.astype(np.float64), values, values**2])
+
+    def usual(self, by: ExpectedBy) -> NDArray[np.float32]:
+        """Return (slices, N) the upper end of what is usual: mean + 2 deviations.
+
+        A place with few cases leans on its slice: both contribute as many observations as they
+        have, the slice `_PRIOR_CASES`. A slice nobody saw takes the nearest one.
+
+        Args:
+            by: ``height`` ignores the place within a slice; ``nothing`` returns ones.
+        """
+        _, slices, tokens = self._sums.shape
+        if by == "nothing":
+            return np.ones((slices, tokens), dtype=np.float32)
+        sums = self._sums
+        height = sums.sum(axis=2)
+        seen = np.flatnonzero(height[0])
+        assert seen.size, "a trained set of channels was seen in some slice"
+        nearest = seen[np.abs(np.arange(slices)[:, None] - seen).argmin(axis=1)]
+        prior = (height / height[0].clip(1))[:, nearest, None] * _PRIOR_CASES
+        total = prior + sums if by == "place" else prior
+        mean, square = total[1] / total[0], total[2] / total[0]
+        spread = np.sqrt(np.maximum(square - mean**2, 0))
+        usual: NDArray[np.float32] = (mean + _DEVIATIONS * spread).astype(np.float32)
+        return np.maximum(usual, np.float32(_SMALLEST))
+
+
+class UsualDistances:
+    """The upper end of usual distances for every trained set of channels.
+
+    Args:
+        by_subset: set of channels to (slices, N).
+    """
+
+    def __init__(self, by_subset: Mapping[Subset, NDArray[np.float32]]) -> None:
+        self._by_subset = dict(by_subset)
+
+    def evidence(
+        self, distances: NDArray[np.float32], positions: NDArray[np.intp], subset: Subset
+    ) -> NDArray[np.float32]:
+        """Divide (n, N) distances of slices by what is usual for a set of channels there."""
+        known = nearest_subset(subset, tuple(self._by_subset))
+        evidence: NDArray[np.float32] = distances / self._by_subset[known][positions]
+        return evidence
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return one array per set of channels."""
+        return {subset_name(subset): usual for subset, usual in self._by_subset.items()}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, NDArray[np.float32]]) -> Self:
+        """Restore what `state_dict` returned."""
+        return cls({tuple(name.split("+")): usual for name, usual in state.items()})
