@@ -89,4 +89,11 @@ def _training_free(plan: Plan, configuration: str | None, resources: Resources) 
     chosen = configuration or plan.default_configuration
     if configuration is None:
         _log.info("configuration %s, the default of the plan", chosen)
+    if methods.get(chosen).supervision is not Supervision.NONE:
+        raise UsageError(
+            f"{chosen} must be trained before it can predict",
+            f"configuration {chosen}",
+            "name what it was trained on: -d DATASET, or a model: -m FOLDER_OR_ZIP; or use the "
+            "training-free method: -c codegraph3d",
+        )
     return training_free_model(plan, chosen, resources)
