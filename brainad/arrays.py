@@ -26,17 +26,17 @@ class ArrayFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def holds(self, case_id: str, key: str) -> bool:
-        """Tell whether a case is here and was made for this key."""
-        return self.key(case_id) == key
-
     def key(self, case_id: str) -> str | None:
-        """Return the key that a case was made for, None if it is not here or damaged."""
+        """Return what a case was made for, or None if it is not here or damaged."""
         try:
             with np.load(self._path(case_id), allow_pickle=False) as stored:
                 return str(stored[_KEY])
         except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile):
             return None
+
+    def holds(self, case_id: str, key: str) -> bool:
+        """Tell whether a case is here and was made for this key."""
+        return self.key(case_id) == key
 
     def write(self, case_id: str, key: str, arrays: Arrays) -> None:
         """Store the arrays of a case; the file appears complete or not at all."""

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from brainad.case import Case, Diagnosis, Labels
+from brainad.channels import canonical_channel
 from brainad.dataset_description import FILE_NAME, DatasetDescription, read_description
 from brainad.errors import DataError, UsageError
 from brainad.input_folder import find_cases, make_case
@@ -46,8 +47,11 @@ class Dataset:
     @property
     def required_channels(self) -> tuple[str, ...]:
         """Channels that every case must have."""
-        declared = self.description.options.required_channels
-        return tuple(self.description.channel_names.values()) if declared is None else declared
+        options = self.description.options
+        if options.required_channels is None:
+            return tuple(self.description.channel_names.values())
+        words = options.required_channels
+        return tuple(canonical_channel(word, options.aliases) or word for word in words)
 
     @property
     def patients(self) -> dict[str, str]:

@@ -60,7 +60,8 @@ def _remove(path: Path) -> None:
 
 
 def _explain(error: OSError, path: Path) -> Exception:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    # Numpy tells of an array that was not written to its end without an error number.
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None):
         return ResourceError(
             "no space left on the disk",
             str(path),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from brainad.errors import UsageError
 from brainad.files import content_hash, read_json, replacing, value_hash, write_json
@@ -73,7 +73,7 @@ def _write_files(folder: Path, model: StoredModel) -> None:
     contiguous: dict[str, NDArray[Any]] = {
         name: np.ascontiguousarray(array) for name, array in arrays.items()
     }
-    save_file(contiguous, folder / _ARRAYS)
+    (folder / _ARRAYS).write_bytes(save(contiguous))
     write_json(folder / _VALUES, values)
     write_json(folder / _PLAN, to_table(model.plan))
     if model.calibration:

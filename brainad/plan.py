@@ -134,7 +134,7 @@ class Resources:
         memory_gib: memory that the program may use, container limits respected.
         threads: CPU cores.
         weights: folder with pretrained weights.
-        encoders: names of the encoders whose weights are at hand, best first.
+        encoders: names of the encoders whose weights are at hand.
         seconds_per_case: time budget for encoding one case.
     """
 

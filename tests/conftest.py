@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -16,14 +18,16 @@ from brainad import methods
 from brainad.case import Placement, PreparedCase
 from brainad.encoders.choice import DEFAULT_ENCODER
 from brainad.encoders.weights import fetch_weights
+from brainad.files import read_csv
+from brainad.inference.outputs import PATIENT_COLUMNS
 from brainad.method import MethodSpec
 from brainad.phantom import PhantomOptions
 from brainad.pipeline import planning
-from brainad.pipeline.cases import Share
+from brainad.pipeline.cases import Share, Watch, unwatched
 from brainad.pipeline.dataset import PLAN_FILE, PREPARED_FOLDER, DatasetWork
 from brainad.pipeline.folder import FolderOptions
 from brainad.pipeline.phantoms import Cohort, write_cohort
-from brainad.pipeline.predict import DecisionOptions, predict_folder
+from brainad.pipeline.predict import DecisionOptions, RunReport, predict_folder
 from brainad.pipeline.sources import model_from_plan
 from brainad.plan import Fingerprint, Plan, PreprocessingPlan, Resources
 from brainad.planning.planner import PlanningOptions, WorkingSpace, plan_dataset
@@ -218,16 +222,57 @@ def phantom_work(
 
 
 @pytest.fixture(scope="session")
+def predict(phantom_work: DatasetWork, resources: Resources) -> Callable[..., RunReport]:
+    """Predict a folder with the plan, and where they fit the prepared cases, of the 7 heads."""
+
+    def run(
+        source: Path,
+        target: Path,
+        decisions: DecisionOptions | None = None,
+        watch: Watch = unwatched,
+        **options: Any,
+    ) -> RunReport:
+        return predict_folder(
+            source,
+            target,
+            model_from_plan(phantom_work.derived / PLAN_FILE, "codegraph3d", resources),
+            FolderOptions(prepared=phantom_work.derived / PREPARED_FOLDER, **options),
+            decisions or DecisionOptions(),
+            watch,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
 def phantom_predictions(
-    phantom_work: DatasetWork, tmp_path_factory: pytest.TempPathFactory, resources: Resources
+    phantom_work: DatasetWork,
+    predict: Callable[..., RunReport],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """Predict the 7 heads as one cohort; not to be written to."""
     target = tmp_path_factory.mktemp("predictions")
-    predict_folder(
-        phantom_work.raw / "imagesTr",
-        target,
-        model_from_plan(phantom_work.derived / PLAN_FILE, "codegraph3d", resources),
-        FolderOptions(prepared=phantom_work.derived / PREPARED_FOLDER),
-        DecisionOptions(),
-    )
+    predict(phantom_work.raw / "imagesTr", target)
     return target
+
+
+@pytest.fixture
+def predicted(phantom_predictions: Path, tmp_path: Path) -> Path:
+    """Copy the predictions of the 7 heads, intermediate results included."""
+    return Path(shutil.copytree(phantom_predictions, tmp_path / "predicted"))
+
+
+@pytest.fixture(scope="session")
+def results_of() -> Callable[[Path], dict[str, bytes]]:
+    """Read all maps and masks of an output folder, and its tables without the timings."""
+
+    def read(folder: Path) -> dict[str, bytes]:
+        images = folder.rglob("*.nii.gz")
+        found = {str(path.relative_to(folder)): path.read_bytes() for path in images}
+        rows = read_csv(folder / "patient_scores.csv", PATIENT_COLUMNS)
+        table = [{**row, "runtime_s": ""} for row in rows]
+        found["patient_scores.csv"] = json.dumps(table).encode()
+        found["slice_scores.csv"] = (folder / "slice_scores.csv").read_bytes()
+        return found
+
+    return read

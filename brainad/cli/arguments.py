@@ -35,9 +35,9 @@ class Parser(argparse.ArgumentParser):
                             .lstrip("-").replace("-", "_"))  # fmt: skip
         self.add_argument(*dict.fromkeys(spellings), **settings)
 
-    def workspace_flags(self) -> None:
-        """Add the flags that say where the root folders are."""
-        for role in ("raw", "preprocessed", "results", "weights"):
+    def workspace_flags(self, *roles: str) -> None:
+        """Add the flags that say where the root folders are that a command uses."""
+        for role in roles:
             self.flag(f"--{role}", metavar="FOLDER", help=f"{role} folder (else brainad_{role})")
 
     def device_flag(self) -> None:

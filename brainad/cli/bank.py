@@ -33,7 +33,7 @@ def main() -> None:
     add_process_flag(parser)
     add_budget_flag(parser)
     parser.device_flag()
-    parser.workspace_flags()
+    parser.workspace_flags("weights")
     run(parser, _build)
 
 

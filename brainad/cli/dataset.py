@@ -10,6 +10,7 @@ from pathlib import Path
 
 from brainad.cli.arguments import Parser
 from brainad.cli.flags import (
+    DATASET_ROLES,
     add_budget_flag,
     add_process_flag,
     add_share_flags,
@@ -21,6 +22,7 @@ from brainad.cli.flags import (
 from brainad.cli.progress import make_watch
 from brainad.cli.runner import EXIT_CASES_FAILED, EXIT_DONE, run
 from brainad.cli.tables import format_table
+from brainad.encoders.device import choose_device
 from brainad.errors import UsageError
 from brainad.files import write_csv, write_json
 from brainad.inference.outputs import FAILURE_COLUMNS
@@ -30,7 +32,6 @@ from brainad.pipeline.dataset import FAILURES_FILE, DatasetWork, verify_dataset
 from brainad.pipeline.deliver import failure_marker
 from brainad.pipeline.folder import describe_input
 from brainad.pipeline.inspect import inspect_cases, log_problems
-from brainad.pipeline.resources import measure_resources
 from brainad.plan import Plan
 from brainad.preprocessing.problem import Problem, has_errors
 
@@ -42,7 +43,7 @@ def _dataset_parser(prog: str, description: str) -> Parser:
     parser.flag("-d", "--dataset", nargs="+", required=True, metavar="DATASET",
                 help="501, Dataset501_X, or a path; several are allowed")  # fmt: skip
     add_process_flag(parser)
-    parser.workspace_flags()
+    parser.workspace_flags(*DATASET_ROLES)
     return parser
 
 
@@ -64,7 +65,7 @@ def verify_dataset_main() -> None:
     parser.flag("-o", metavar="FILE", help="also write the findings as JSON")
     parser.flag("--strict", action="store_true", help="warnings count as errors")
     add_process_flag(parser)
-    parser.workspace_flags()
+    parser.workspace_flags(*DATASET_ROLES)
     run(parser, _verify)
 
 
@@ -115,9 +116,9 @@ def _fingerprint(arguments: argparse.Namespace) -> int:
     for work in _works(arguments):
         if arguments.clean:
             work.clean()
-        _, inspection = work.inspect()
+        dataset, inspection = work.inspect()
         log_problems(inspection.problems)
-        failed |= bool(inspection.failures)
+        failed |= bool(inspection.failures or dataset.failures)
         fingerprint = inspection.fingerprint
         print(f"{work.raw.name}: {len(fingerprint.cases)} cases, labels: {fingerprint.label_level}")
         print(format_table([{"channel": c, "share of cases": s}
@@ -127,6 +128,7 @@ def _fingerprint(arguments: argparse.Namespace) -> int:
 
 def _planning_parser(prog: str, description: str) -> Parser:
     parser = _dataset_parser(prog, description)
+    parser.workspace_flags("weights")
     parser.device_flag()
     add_budget_flag(parser)
     parser.flag("-overwrite_target_spacing", type=float, metavar="MM",
@@ -172,7 +174,7 @@ def preprocess() -> None:
 
 def _preprocess(arguments: argparse.Namespace) -> int:
     failed = False
-    device = measure_resources(workspace_of(arguments).weights, arguments.device).device
+    device = str(choose_device(arguments.device))
     for work in _works(arguments):
         failed |= _report(work, work.preprocess(device, share_of(arguments)))
     return EXIT_CASES_FAILED if failed else EXIT_DONE

@@ -13,11 +13,13 @@ from brainad.workspace import Workspace, find_workspace, shard_from_environment
 
 _log = logging.getLogger(__name__)
 
+DATASET_ROLES = ("raw", "preprocessed", "results")
+ROLES = (*DATASET_ROLES, "weights")
+
 
 def workspace_of(arguments: argparse.Namespace) -> Workspace:
     """Locate the root folders that the flags and the environment name."""
-    roles = ("raw", "preprocessed", "results", "weights")
-    return find_workspace({role: getattr(arguments, role) for role in roles})
+    return find_workspace({role: getattr(arguments, role, None) for role in ROLES})
 
 
 def resources_of(arguments: argparse.Namespace) -> Resources:

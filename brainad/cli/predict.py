@@ -9,6 +9,7 @@ from pathlib import Path
 
 from brainad.cli.arguments import Parser
 from brainad.cli.flags import (
+    ROLES,
     add_budget_flag,
     add_process_flag,
     add_share_flags,
@@ -65,7 +66,7 @@ def main() -> None:
     parser.flag("--fail_fast", action="store_true", help="stop at the first failed case")
     parser.flag("--dry_run", action="store_true", help="only say what would be done")
     parser.flag("--no_report", action="store_true", help="write no report.html")
-    parser.workspace_flags()
+    parser.workspace_flags(*ROLES)
     run(parser, _predict)
 
 

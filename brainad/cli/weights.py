@@ -1,4 +1,4 @@
-"""brainad_download_weights: the only command that uses the network."""
+"""brainad_download_weights: fetch what nothing else fetches, the demo excepted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=[DEFAULT_WEIGHTS], metavar="NAME",
                         help=f"weights to fetch (default {DEFAULT_WEIGHTS})")  # fmt: skip
     parser.flag("--list", action="store_true", help="list what there is")
-    parser.workspace_flags()
+    parser.workspace_flags("weights")
     run(parser, _download)
 
 

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from brainad.encoders.dinov2_onnx import write_backbone
 from brainad.encoders.registry import REGISTRY, Hub, Weights, Wheel
@@ -35,13 +35,16 @@ def find_weights(name: str, folder: Path) -> Path:
     """Return the transformers folder of an encoder whose weights are on this machine.
 
     A registry name is looked for in ``folder/name`` and then, for hub entries, in the Hugging
-    Face cache; anything else is the path of such a folder. Nothing is downloaded.
+    Face cache; anything else is the path of such a folder, or the hub name of one in that cache.
+    Nothing is downloaded.
 
     Raises:
         UsageError: unknown name, or known and nowhere to be found.
     """
     if name not in REGISTRY and _is_model_folder(Path(name)):
         return Path(name)
+    if name not in REGISTRY and (cached := _in_hub_cache(name)):
+        return cached
     found = _find(_entry(name), folder)
     if found is None:
         raise UsageError(
@@ -133,8 +136,8 @@ def _entry(name: str) -> Weights:
     if name not in REGISTRY:
         raise UsageError(
             f"unknown encoder {name}: neither a known name nor a transformers folder",
-            fix=f"choose one of {', '.join(REGISTRY)}, or the path of a folder with config.json "
-            "and *.safetensors",
+            fix=f"choose one of {', '.join(REGISTRY)}, the path of a folder with config.json and "
+            "*.safetensors, or the hub name of one in the Hugging Face cache",
         )
     return REGISTRY[name]
 
@@ -142,13 +145,15 @@ def _entry(name: str) -> Weights:
 def _find(entry: Weights, folder: Path) -> Path | None:
     if _is_model_folder(folder / entry.name):
         return folder / entry.name
-    if isinstance(entry.source, Hub):
-        try:
-            cached = Path(snapshot_download(entry.source.repository, local_files_only=True))
-        except LocalEntryNotFoundError:
-            return None
-        return cached if _is_model_folder(cached) else None
-    return None
+    return _in_hub_cache(entry.source.repository) if isinstance(entry.source, Hub) else None
+
+
+def _in_hub_cache(repository: str) -> Path | None:
+    try:
+        cached = Path(snapshot_download(repository, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+    return cached if _is_model_folder(cached) else None
 
 
 def _is_model_folder(folder: Path) -> bool:

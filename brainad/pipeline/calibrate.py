@@ -35,12 +35,16 @@ def calibrate_folder(
         ArrayFolder(output.internal / "predictions"), PreparedFolder(output.internal / "prepared")
     )
     healthy = sorted(name for name, label in truth.labels.items() if label == "healthy")
-    finished = [name for name in healthy if (m := output.marker(name)) and not m.failure]
+    finished = [
+        name
+        for name in healthy
+        if (marker := output.marker(name)) and not marker.failure and folder.key(name)
+    ]
     if not finished:
         raise UsageError(
             f"{len(healthy)} cases are known to be healthy, none of them is predicted here",
             str(predictions),
-            "label cases as healthy in cases.csv and predict them",
+            "label cases as healthy in cases.csv and predict them; keep the folder .brainad",
         )
     calibration = calibrate_on_healthy([folder.statistics(name) for name in finished], fpr)
     write_json(target, to_table(calibration))

@@ -35,6 +35,11 @@ class Failure:
     where: str
     fix: str
 
+    @classmethod
+    def of(cls, stage: str, error: DataError) -> Failure:
+        """Tell what a data error says, and in which stage it was met."""
+        return cls(stage, "DataError", error.what, error.where, error.fix)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -71,7 +76,7 @@ def attempt(stage: str, case_id: str, work: Callable[[], object]) -> Outcome:
     try:
         work()
     except DataError as error:
-        failure = Failure(stage, "DataError", error.what, error.where, error.fix)
+        failure = Failure.of(stage, error)
     except (ResourceError, UsageError):
         raise
     except MemoryError:

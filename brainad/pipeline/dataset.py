@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from brainad.arrays import ArrayFolder
 from brainad.dataset import Dataset, read_dataset
+from brainad.errors import DataError
 from brainad.files import write_json
 from brainad.pipeline.cases import Failure, Outcome, Share, Watch, unwatched
-from brainad.pipeline.inspect import Inspection, inspect_cases
+from brainad.pipeline.inspect import (
+    Inspection,
+    inspect_cases,
+    log_contradictions,
+    log_problems,
+)
 from brainad.pipeline.planning import keep_or_make_plan, read_plan
 from brainad.pipeline.prepare import Preparer, planned_case
 from brainad.pipeline.truth import TruthKeeper
@@ -33,8 +38,9 @@ TRUTH_FOLDER = "truth"
 FAILURES_FILE = "failed_cases.csv"
 
 
-# A working grid of about 14 million voxels in float16, its brain mask and the findings.
-_BYTES_PER_CHANNEL = 45e6
+# The planned working grid has 5.5 million voxels: an image in float16 and the brain mask, with
+# room for finer grids.
+_BYTES_PER_CHANNEL = 20e6
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,7 @@ class DatasetWork:
         dataset = read_dataset(self.raw)
         for warning in dataset.warnings:
             _log.warning(warning)
+        log_contradictions(dataset.failures)
         inspection = inspect_cases(
             dataset.cases,
             self.derived / "checked",
@@ -86,6 +93,7 @@ class DatasetWork:
             renew: make a new plan in any case.
         """
         dataset, inspection = self.inspect()
+        log_problems(inspection.problems)
         path = self.derived / PLAN_FILE
         if renew:
             path.unlink(missing_ok=True)
@@ -101,11 +109,17 @@ class DatasetWork:
         """
         plan = read_plan(self.derived / PLAN_FILE).preprocessing
         dataset, inspection = self.inspect()
+        failures = {name: Failure.of("find", error) for name, error in dataset.failures.items()}
+        failures.update(inspection.failures)
         cases = []
         for case in dataset.cases:
             finding = inspection.findings.get(case.case_id)
-            if finding and finding.measured and case.case_id not in inspection.failures:
+            if finding is None or finding.measured is None or case.case_id in failures:
+                continue
+            try:
                 cases.append(planned_case(case, finding.measured.channels, plan))
+            except DataError as error:
+                failures[case.case_id] = Failure.of("check", error)
         preparer = Preparer(
             plan,
             PreparedFolder(self.derived / PREPARED_FOLDER),
@@ -126,16 +140,7 @@ class DatasetWork:
         whole = [case for case in mine if case.case_id not in broken]
         truths = {each.case_id: each for each in keeper.keep(whole) if each.failure}
         done = [truths.get(outcome.case_id, outcome) for outcome in done]
-        failed = [Outcome(name, 0.0, why) for name, why in self._failures(dataset, inspection)]
-        return [*failed, *done]
-
-    @staticmethod
-    def _failures(dataset: Dataset, inspection: Inspection) -> Sequence[tuple[str, Failure]]:
-        found = [
-            (name, Failure("find", "DataError", error.what, error.where, error.fix))
-            for name, error in dataset.failures.items()
-        ]
-        return [*found, *inspection.failures.items()]
+        return [*(Outcome(name, 0.0, why) for name, why in failures.items()), *done]
 
     def clean(self) -> None:
         """Remove everything derived from the dataset; the raw data stay."""
@@ -162,8 +167,10 @@ def verify_dataset(dataset: Dataset, inspection: Inspection, derived: Path) -> l
     channels = sum(len(case.images) for case in dataset.cases)
     existing = next(path for path in (derived, *derived.parents) if path.is_dir())
     free = shutil.disk_usage(existing).free
+    odd = [Problem("warning", "", "dataset", text, "") for text in dataset.warnings]
     return [
         *clashes,
+        *odd,
         *check_split(dataset.patients, dataset.test_case_ids),
         *check_disk(channels * _BYTES_PER_CHANNEL, free, existing),
         *inspection.problems,

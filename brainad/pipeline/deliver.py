@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from brainad.case import Case, PreparedCase
 from brainad.evaluation.calibration import conformal_p_value
@@ -16,6 +17,8 @@ from brainad.pipeline.detect import PredictionFolder
 from brainad.plan import to_table
 from brainad.prediction import Calibration, Prediction, Result
 from brainad.prepared import PreparedFolder
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Delivery:
         device: for the table.
         model_id: for the table.
         seconds: time spent on each case so far.
+        remarks: case to sentences about its files.
     """
 
     calibration: Calibration
@@ -39,6 +43,7 @@ class Delivery:
     device: str
     model_id: str
     seconds: Mapping[str, float]
+    remarks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -113,19 +118,40 @@ class Deliverer:
             cases: what to deliver.
             keys: identifies each case's prediction.
         """
+        wanted = {
+            case.case_id: value_hash(
+                [keys[case.case_id], self._delivery.key, self._warnings(case.case_id)]
+            )
+            for case in cases
+        }
+        changed = [name for name, key in wanted.items() if self._is_out_of_date(name, key)]
+        if changed:
+            _log.info(
+                "%d cases are delivered again, e.g. %s: predictions, thresholds, options or "
+                "warnings changed",
+                len(changed),
+                changed[0],
+            )
         for case in cases:
-            key = value_hash([keys[case.case_id], self._delivery.key])
+            key = wanted[case.case_id]
             if self._output.holds(case.case_id, key):
                 yield Outcome(case.case_id)
             else:
                 yield attempt("restore", case.case_id, self._work_on(case, key))
 
+    def _is_out_of_date(self, case_id: str, key: str) -> bool:
+        marker = self._output.marker(case_id)
+        return marker is not None and marker.failure is None and marker.key != key
+
+    def _warnings(self, case_id: str) -> tuple[str, ...]:
+        record = self._prepared.record(case_id)
+        return self._delivery.remarks.get(case_id, ()) + (record.warnings if record else ())
+
     def _work_on(self, case: Case, key: str) -> Callable[[], None]:
         def work() -> None:
             prepared = self._prepared.read(case.case_id)
             prediction = self._predictions.read(case.case_id)
-            record = self._prepared.record(case.case_id)
-            warnings = record.warnings if record else ()
+            warnings = self._warnings(case.case_id)
             result = make_result(prediction, prepared, self._delivery, warnings)
             marker = self._marker(case, key, result)
             self._output.deliver(result, case.images[case.reference], marker)

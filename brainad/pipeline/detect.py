@@ -29,9 +29,9 @@ class PredictionFolder:
         self._arrays = arrays
         self._prepared = prepared
 
-    def holds(self, case_id: str, key: str) -> bool:
-        """Tell whether the prediction for this key is here."""
-        return self._arrays.holds(case_id, key)
+    def key(self, case_id: str) -> str | None:
+        """Return what the prediction that is here was made for, or None without one."""
+        return self._arrays.key(case_id)
 
     def write(self, prediction: Prediction, key: str, statistics: CaseStatistics) -> None:
         """Store a prediction and the two numbers that calibration needs."""
@@ -99,6 +99,18 @@ class Detector:
 
     def encode(self, case_ids: Sequence[str]) -> Iterator[Outcome]:
         """Encode the cases that are not encoded yet; one outcome per case."""
+        changed = [
+            case_id
+            for case_id in case_ids
+            if self.encodings.key(case_id) not in (None, self.encoding_key(case_id))
+        ]
+        if changed:
+            _log.info(
+                "%d cases are encoded again, e.g. %s: they were prepared anew or the encoder's "
+                "settings changed",
+                len(changed),
+                changed[0],
+            )
         for case_id in case_ids:
             if self.is_encoded(case_id):
                 yield Outcome(case_id)
@@ -125,13 +137,23 @@ class Detector:
     def score(self, case_ids: Sequence[str]) -> Iterator[Outcome]:
         """Score encoded cases: each alone, or all together; one outcome per case."""
         keys = self.prediction_keys(case_ids)
+        changed = [
+            name for name in case_ids if self.predictions.key(name) not in (None, keys[name])
+        ]
+        if changed:
+            _log.info(
+                "%d cases are scored again, e.g. %s: they, the cases they are compared with or the "
+                "settings changed",
+                len(changed),
+                changed[0],
+            )
         if self._model.method.scope is Scope.CASE:
             for case_id in case_ids:
-                if self.predictions.holds(case_id, keys[case_id]):
+                if self.predictions.key(case_id) == keys[case_id]:
                     yield Outcome(case_id)
                 else:
                     yield attempt("score", case_id, self._scorer_of(case_id, keys[case_id]))
-        elif all(self.predictions.holds(case_id, keys[case_id]) for case_id in case_ids):
+        elif all(self.predictions.key(case_id) == keys[case_id] for case_id in case_ids):
             yield from map(Outcome, case_ids)
         else:
             yield from self._score_together(case_ids, keys)

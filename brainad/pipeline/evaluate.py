@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -66,7 +66,7 @@ def find_truth(folder: Path, table: Path | None = None) -> TruthFolder:
     if found:
         for row in read_csv(found, ("case_id", "label")):
             masks.setdefault(row["case_id"], None)
-            labels[row["case_id"]] = _diagnosis(row["label"], found)
+            labels[row["case_id"]] = _diagnosis(row["label"] or "unknown", found)
             patients[row["case_id"]] = row.get("patient_id") or row["case_id"]
     if not masks:
         raise UsageError(
@@ -95,20 +95,25 @@ def _from_dataset(dataset: Dataset) -> TruthFolder:
 def evaluate_folder(truth: TruthFolder, predictions: Path) -> Summary:
     """Score a prediction folder; expected cases without prediction count as failures.
 
+    So does a case whose truth cannot be read or lies on another grid than the prediction.
+
     Args:
         truth: every case that is expected.
         predictions: output folder of a prediction.
 
-    Raises:
-        UsageError: a prediction lies on another grid than its truth.
     """
     output = OutputFolder(predictions)
     case_ids = sorted(truth.masks)
     evaluation = Evaluation(_threshold_source(output, case_ids))
     for case_id in case_ids:
         path = output.mask_path(case_id)
-        mask = read_volume(path) if path.is_file() else None
-        known = _truth(truth, case_id, mask)
+        try:
+            mask = read_volume(path) if path.is_file() else None
+            known = _truth(truth, case_id, mask)
+        except DataError as error:
+            _log.error("case %s cannot be evaluated: %s", case_id, error)
+            evaluation.add_missing(_without_mask(truth, case_id), is_reported=True)
+            continue
         if mask is None:
             marker = output.marker(case_id)
             evaluation.add_missing(known, is_reported=bool(marker and marker.failure))
@@ -128,33 +133,44 @@ def _threshold_source(output: OutputFolder, case_ids: Sequence[str]) -> Threshol
     return "model"
 
 
+def _without_mask(truth: TruthFolder, case_id: str) -> Truth:
+    """Return what is known about a case besides its mask."""
+    path = truth.masks[case_id]
+    return Truth(
+        case_id=case_id,
+        patient_id=truth.patients.get(case_id, case_id),
+        label=truth.labels.get(case_id, "unknown"),
+        lesion=None,
+        voxel_mm3=1.0,
+        slice_axis=2,
+        file=path.name if path else None,
+    )
+
+
 def _truth(truth: TruthFolder, case_id: str, predicted: Volume | None) -> Truth:
     """Read the truth of a case; without a mask, the grid is that of the prediction."""
     path = truth.masks[case_id]
     lesion: Volume | None = None
     if path is not None:
-        try:
-            values = read_volume(path)
-        except DataError as error:
-            raise UsageError(error.what, error.where, error.fix) from error
+        values = read_volume(path)
         wanted = truth.anomaly_labels
         inside = np.isin(values.data, list(wanted)) if wanted else values.data > 0
         lesion = Volume(inside, values.grid)
         if predicted and not lesion.grid.matches(predicted.grid):
-            raise UsageError(
-                f"case {case_id}: truth and prediction lie on different grids",
+            raise DataError(
+                "truth and prediction lie on different grids",
                 str(path),
                 "the truth must be drawn on the scan that was predicted",
             )
     present = lesion or predicted
-    return Truth(
-        case_id=case_id,
-        patient_id=truth.patients.get(case_id, case_id),
-        label=truth.labels.get(case_id, "unknown"),
+    known = _without_mask(truth, case_id)
+    if present is None:
+        return known
+    return replace(
+        known,
         lesion=lesion.data if lesion else None,
-        voxel_mm3=present.grid.voxel_mm3 if present else 1.0,
-        slice_axis=present.grid.array_axis(2) if present else 2,
-        file=path.name if path else None,
+        voxel_mm3=present.grid.voxel_mm3,
+        slice_axis=present.grid.array_axis(2),
     )
 
 

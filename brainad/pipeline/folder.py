@@ -17,7 +17,12 @@ from brainad.input_folder import InputFolder, find_cases
 from brainad.method import Scope
 from brainad.pipeline.cases import Failure, Outcome, Share, Watch
 from brainad.pipeline.detect import Detector, PredictionFolder
-from brainad.pipeline.inspect import Inspection, inspect_cases, log_problems
+from brainad.pipeline.inspect import (
+    Inspection,
+    inspect_cases,
+    log_contradictions,
+    log_problems,
+)
 from brainad.pipeline.model import Model
 from brainad.pipeline.prepare import Preparer, planned_case
 from brainad.plan import Fingerprint
@@ -67,8 +72,7 @@ class FolderRun:
     def __init__(self, source: Path, work: Path, options: FolderOptions, watch: Watch) -> None:
         self.found: InputFolder = find_cases(source, channel_map=options.channel_map)
         self.failures: dict[str, Failure] = {
-            case_id: Failure("find", "DataError", error.what, error.where, error.fix)
-            for case_id, error in self.found.failures.items()
+            case_id: Failure.of("find", error) for case_id, error in self.found.failures.items()
         }
         self.seconds: dict[str, float] = {}
         self.case_seconds: defaultdict[str, float] = defaultdict(float)
@@ -129,10 +133,11 @@ class FolderRun:
                 continue
             measured = inspection.findings[case.case_id].measured
             assert measured is not None, "a case without failure was measured"
-            if set(measured.channels) & set(model.method.channels):
+            try:
+                _require_channel(case, measured.channels, model)
                 cases.append(planned_case(case, measured.channels, model.plan.preprocessing))
-            else:
-                self.failures[case.case_id] = _missing_channel(case, measured.channels, model)
+            except DataError as error:
+                self.failures[case.case_id] = Failure.of("check", error)
         self.require_enough(model, len(cases))
         return cases
 
@@ -199,14 +204,14 @@ def describe_input(found: InputFolder) -> None:
         _log.info("  %s is channel %s of case %s", name, reading.channel, reading.case_id)
     for warning in found.warnings:
         _log.warning(warning)
+    log_contradictions(found.failures)
 
 
-def _missing_channel(case: Case, channels: Sequence[str], model: Model) -> Failure:
-    needed = " or ".join(model.method.channels)
-    return Failure(
-        "check",
-        "DataError",
-        f"channel {needed} is missing or empty; usable are {', '.join(channels) or 'none'}",
-        f"case {case.case_id}",
-        f"add the {needed} file, or edit the channel in the plan",
-    )
+def _require_channel(case: Case, channels: Sequence[str], model: Model) -> None:
+    if not set(channels) & set(model.method.channels):
+        needed = " or ".join(model.method.channels)
+        raise DataError(
+            f"channel {needed} is missing or empty; usable are {', '.join(channels) or 'none'}",
+            f"case {case.case_id}",
+            f"add the {needed} file, or edit the channel in the plan",
+        )

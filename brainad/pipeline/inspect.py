@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from brainad.case import Case
-from brainad.errors import UsageError
+from brainad.errors import DataError, UsageError
 from brainad.files import read_json, value_hash, write_json
 from brainad.pipeline.cases import Failure, Watch, run_cases, unwatched
 from brainad.plan import CaseFingerprint, Fingerprint, Table, from_table, to_table
@@ -70,6 +70,15 @@ class Inspection:
             UsageError: no case is usable.
         """
         return assemble(self.measured, self.inputs)
+
+    @property
+    def remarks(self) -> dict[str, tuple[str, ...]]:
+        """Return the warnings about each usable case; those about the cohort are filed under ""."""
+        warnings = [problem for problem in self.problems if problem.level == "warning"]
+        return {
+            case_id: tuple(p.message for p in warnings if p.case_id == case_id)
+            for case_id in dict.fromkeys(problem.case_id for problem in warnings)
+        }
 
     @property
     def problems(self) -> list[Problem]:
@@ -152,7 +161,12 @@ def _stored(folder: Path, expectations: Expectations | None, case: Case) -> Find
     except UsageError as error:
         _log.info("checking case %s again: %s", case.case_id, error.what)
         return None
-    return finding if finding.key == _key(case, expectations) else None
+    if finding.key != _key(case, expectations):
+        _log.info(
+            "checking case %s again: its files or what is known about it changed", case.case_id
+        )
+        return None
+    return finding
 
 
 def _failure(case: Case, finding: Finding) -> Failure | None:
@@ -165,6 +179,12 @@ def _failure(case: Case, finding: Finding) -> Failure | None:
     return None
 
 
+def log_contradictions(failures: Mapping[str, DataError]) -> None:
+    """Log which cases cannot be used because their files contradict each other."""
+    for case_id, error in failures.items():
+        _log.warning("case %s cannot be used: %s (%s)", case_id, error.what, error.fix)
+
+
 def log_problems(problems: Sequence[Problem], shown: int = 3) -> None:
     """Log problems grouped by kind, so that one cause does not flood the screen."""
     counts = Counter((problem.level, problem.check) for problem in problems)
@@ -173,6 +193,6 @@ def log_problems(problems: Sequence[Problem], shown: int = 3) -> None:
         log = _log.info if level == "info" else _log.warning
         for problem in kind[:shown]:
             name = f"case {problem.case_id}: " if problem.case_id else ""
-            log("%s%s", name, problem.message)
+            log("%s%s%s", name, problem.message, f" ({problem.fix})" if problem.fix else "")
         if count > shown:
             log("... and %d more of the kind %r", count - shown, check)

@@ -8,13 +8,15 @@ from functools import partial
 from pathlib import Path
 
 from brainad.errors import UsageError
-from brainad.files import write_csv, write_json
+from brainad.files import read_json, write_csv, write_json
 from brainad.nifti import write_volume
 from brainad.phantom import PhantomOptions, make_phantom
 from brainad.pipeline.cases import Outcome, Watch, run_cases, unwatched
+from brainad.plan import to_table
 
 # Seeds of one cohort are consecutive; cohorts whose seeds differ by less would share phantoms.
 _SEEDS_PER_COHORT = 10_000
+_COHORT_FILE = "phantoms.json"
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ def write_cohort(cohort: Cohort, watch: Watch = unwatched, processes: int = 1) -
             "brainad_make_phantoms",
             "ask for at least one phantom, and name a lesion for unhealthy ones",
         )
+    _claim(cohort)
     work = list(enumerate(cohort.case_ids()))
     outcomes: Iterator[Outcome] = run_cases(
         "phantom",
@@ -68,6 +71,23 @@ def write_cohort(cohort: Cohort, watch: Watch = unwatched, processes: int = 1) -
     done = list(watch("phantom", len(work), outcomes))
     _write_tables(cohort)
     return done
+
+
+def _claim(cohort: Cohort) -> None:
+    """Note what the folder is for before the first image is written."""
+    path = cohort.folder / _COHORT_FILE
+    table = to_table(cohort.options) | {
+        "healthy": cohort.healthy,
+        "unhealthy": cohort.unhealthy,
+        "seed": cohort.seed,
+    }
+    if path.is_file() and read_json(path) != table:
+        raise UsageError(
+            "the folder holds phantoms that were made with other options",
+            str(cohort.folder),
+            f"choose another folder, or remove this one; its options are in {_COHORT_FILE}",
+        )
+    write_json(path, table)
 
 
 def _write(cohort: Cohort, item: tuple[int, str]) -> None:

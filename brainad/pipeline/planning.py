@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Mapping
 from importlib import resources as package_files
 from pathlib import Path
 
 from brainad import methods
+from brainad.errors import UsageError
 from brainad.files import read_json, value_hash, write_json
 from brainad.plan import Fingerprint, Plan, Resources, from_table, to_table
 from brainad.planning.planner import PlanningOptions, WorkingSpace, plan_dataset
@@ -53,6 +55,8 @@ def read_plan(path: Path) -> Plan:
     Raises:
         UsageError: missing, not JSON, or with unknown or missing keys.
     """
+    if not path.is_file():
+        raise UsageError("there is no plan", str(path), "make one: brainad_plan_experiment -d ...")
     return from_table(Plan, read_json(path), str(path))
 
 
@@ -66,10 +70,19 @@ def keep_or_make_plan(
     """Read the plan at `path` if it was made for these measurements; else make and write one."""
     if path.is_file():
         plan = read_plan(path)
-        if plan.fingerprint_hash == value_hash(to_table(fingerprint)):
+        spacing_mm, asked = plan.preprocessing.spacing_mm, options.spacing_mm
+        if plan.fingerprint_hash != value_hash(to_table(fingerprint)):
+            _log.info("the data changed since %s was written: planning again", path)
+        elif asked is not None and not math.isclose(asked, spacing_mm):
+            _log.info(
+                "voxels of %g mm are asked for, %s has %g mm: planning again",
+                asked,
+                path,
+                spacing_mm,
+            )
+        else:
             _log.info("using the plan %s", path)
             return plan
-        _log.info("the data changed since %s was written: planning again", path)
     plan = make_plan(name, fingerprint, resources, options)
     write_json(path, to_table(plan))
     return plan

@@ -98,25 +98,39 @@ def predict_folder(
     output = OutputFolder(target)
     run = FolderRun(source, output.internal, options, watch)
     try:
-        inspection = run.inspect()
-        model = choose_model(inspection.fingerprint)
-        write_json(target / "plans.json", to_table(model.plan))
-        cases = run.usable_cases(inspection, model)
-        detector = run.prepare_and_encode(model, cases, inspection)
-    except DataError:
+        return _work_through(run, output, choose_model, options, decisions)
+    except (DataError, UsageError):
+        # The tables tell which cases are in the way even where the run ends.
         _record_failures(output, run)
         output.write_tables(run.case_ids)
         raise
+
+
+def _work_through(
+    run: FolderRun,
+    output: OutputFolder,
+    choose_model: ModelChoice,
+    options: FolderOptions,
+    decisions: DecisionOptions,
+) -> RunReport:
+    given = _read_calibration(decisions.calibration)
+    inspection = run.inspect()
+    model = choose_model(inspection.fingerprint)
+    write_json(output.folder / "plans.json", to_table(model.plan))
+    cases = run.usable_cases(inspection, model)
+    detector = run.prepare_and_encode(model, cases, inspection)
     _record_failures(output, run)
     ready = [case for case in cases if detector.is_encoded(case.case_id)]
     pending = _pending(output, cases, ready)
     if model.method.scope is Scope.CASE:
         ready = options.share.of(ready)
     calibration = None
+    remarks = inspection.remarks
     if model.method.scope is Scope.CASE or not pending:
         run.require_enough(model, len(ready))
         scored = _score(run, detector, ready)
-        calibration = _choose_calibration(model, decisions, detector, scored)
+        calibration = given or model.calibration or _calibrate_on(detector, scored)
+        _log.info("thresholds from %s", calibration.source)
         delivery = Delivery(
             calibration=calibration,
             minimum_mm3=decisions.minimum_mm3,
@@ -125,6 +139,7 @@ def predict_folder(
             device=options.device,
             model_id=model.model_id,
             seconds=run.case_seconds,
+            remarks=remarks,
         )
         deliverer = Deliverer(output, detector.prepared, detector.predictions, delivery)
         keys = detector.prediction_keys([case.case_id for case in ready])
@@ -136,7 +151,7 @@ def predict_folder(
         model=model,
         calibration=calibration,
         seconds=dict(run.seconds),
-        warnings=run.found.warnings,
+        warnings=(*run.found.warnings, *remarks.get("", ())),
         scans={case.case_id: case.images[case.reference] for case in cases},
     )
 
@@ -155,19 +170,12 @@ def _score(run: FolderRun, detector: Detector, cases: Sequence[Case]) -> list[Ca
     return [case for case in cases if case.case_id not in run.failures]
 
 
-def _choose_calibration(
-    model: Model, decisions: DecisionOptions, detector: Detector, scored: Sequence[Case]
-) -> Calibration:
-    """Take the user's thresholds, the model's, or those of the cohort rule, in this order."""
-    path = decisions.calibration
-    if path:
-        chosen = from_table(Calibration, read_json(path), str(path))
-    else:
-        chosen = model.calibration or calibrate_on_cohort(
-            [detector.predictions.statistics(case.case_id) for case in scored]
-        )
-    _log.info("thresholds from %s", chosen.source)
-    return chosen
+def _read_calibration(path: Path | None) -> Calibration | None:
+    return from_table(Calibration, read_json(path), str(path)) if path else None
+
+
+def _calibrate_on(detector: Detector, scored: Sequence[Case]) -> Calibration:
+    return calibrate_on_cohort([detector.predictions.statistics(case.case_id) for case in scored])
 
 
 def _record_failures(output: OutputFolder, run: FolderRun) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 from brainad.case import Case
+from brainad.errors import DataError
 from brainad.files import stat_signature, value_hash
 from brainad.nifti import read_volume
 from brainad.pipeline.cases import Outcome, run_cases
@@ -15,10 +17,22 @@ from brainad.plan import PreprocessingPlan, to_table
 from brainad.prepared import PreparedFolder, PreparedRecord
 from brainad.preprocessing.prepare import BrainSource, prepare_case
 
+_log = logging.getLogger(__name__)
+
 
 def planned_case(case: Case, usable: Sequence[str], plan: PreprocessingPlan) -> Case:
-    """Keep the planned, usable channels; the first of them becomes the reference."""
+    """Keep the planned, usable channels; the first of them becomes the reference.
+
+    Raises:
+        DataError: the case has none of them.
+    """
     images = {c: case.images[c] for c in plan.channels if c in usable}
+    if not images:
+        raise DataError(
+            f"the plan prepares {', '.join(plan.channels)}; usable are {', '.join(usable)}",
+            f"case {case.case_id}",
+            "add one of these channels, or add the case's own to the plan",
+        )
     return replace(case, images=images, reference=next(iter(images)))
 
 
@@ -45,7 +59,10 @@ class Preparer:
     def key(self, case: Case) -> str:
         """Identify plan, program version and input files."""
         files = {channel: stat_signature(path) for channel, path in case.images.items()}
-        return value_hash([to_table(self.plan), version("brainad"), sorted(files.items())])
+        plan = to_table(self.plan)
+        # Says along which axis prepared cases are looked at.
+        del plan["slice_axis"]
+        return value_hash([plan, version("brainad"), sorted(files.items())])
 
     def prepare(self, cases: Sequence[Case], processes: int) -> Iterator[Outcome]:
         """Prepare the cases that are not prepared yet; one outcome per case."""
@@ -55,6 +72,14 @@ class Preparer:
                 yield Outcome(case.case_id)
             else:
                 todo.append((case.case_id, case))
+        changed = [name for name, _ in todo if self.prepared.record(name)]
+        if changed:
+            _log.info(
+                "%d cases are prepared again, e.g. %s: their files, the plan or the program "
+                "version changed",
+                len(changed),
+                changed[0],
+            )
         yield from run_cases("prepare", todo, self._prepare, processes)
 
     def _needed(self, case: Case) -> tuple[str, ...]:

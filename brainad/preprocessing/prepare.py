@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainad.case import Placement, PreparedCase
-from brainad.errors import DataError
+from brainad.errors import DataError, UsageError
 from brainad.plan import PreprocessingPlan
 from brainad.preprocessing.bias_field import correct_bias_field
 from brainad.preprocessing.brain_mask import hd_bet_brain, nonzero_brain
@@ -79,6 +79,7 @@ def prepare_case(
 
     Raises:
         DataError: no brain, no contrast, or a channel without a planned standard.
+        UsageError: a planned standard is not valid.
     """
     watch = _Stopwatch()
     template = load_template(plan.template)
@@ -138,8 +139,15 @@ def _normalise(
     if plan.bias_field:
         with watch.time("bias_field"):
             placed = correct_bias_field(placed, Volume(brain, placed.grid))
-    with watch.time("normalisation"):
+    try:
         standard = NyulReference(tuple(landmarks))
+    except ValueError as error:
+        raise UsageError(
+            f"the intensity standard of channel {channel} is not valid: {error}",
+            "plan, preprocessing.landmarks",
+            "plan again with brainad_plan_experiment, or repair the numbers",
+        ) from error
+    with watch.time("normalisation"):
         return to_unit_interval(standardise(placed.data, brain, standard), brain, standard)
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +13,8 @@ import pytest
 
 from brainad import Predictor
 from brainad.errors import UsageError
-from brainad.files import read_json, write_json
-from brainad.inference.outputs import OutputFolder
+from brainad.files import read_csv, read_json, write_json
+from brainad.inference.outputs import PATIENT_COLUMNS, SLICE_COLUMNS, OutputFolder
 from brainad.nifti import read_volume
 from brainad.phantom import PhantomOptions
 from brainad.pipeline.bank import BankReport, build_bank
@@ -63,18 +61,17 @@ def walk(
     work = DatasetWork(raw, home / "preprocessed" / raw.name, processes=2)
     work.plan(resources, None)
     work.preprocess("cpu", Share())
-    report = predict(work, target, resources)
+    report = predict_all(work, target, resources)
     summary = evaluate_folder(find_truth(raw), target)
     write_run_report(target, report, {"seed": 3})
     write_html_report(target, report, report.scans, find_truth(raw).masks, summary)
     return Walk(work, target, report, summary)
 
 
-def predict(
+def predict_all(
     work: DatasetWork,
     target: Path,
     resources: Resources,
-    share: Share | None = None,
     seen: list[tuple[str, Outcome]] | None = None,
 ) -> RunReport:
     """Predict the scans of a dataset with its plan and note what became of each case."""
@@ -89,24 +86,10 @@ def predict(
         work.raw / "imagesTr",
         target,
         model_from_plan(work.derived / PLAN_FILE, "codegraph3d", resources),
-        FolderOptions(share=share or Share(), prepared=work.derived / PREPARED_FOLDER),
+        FolderOptions(prepared=work.derived / PREPARED_FOLDER),
         DecisionOptions(),
         watch,
     )
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def results(folder: Path) -> dict[str, bytes]:
-    """Return the bytes of all maps and masks and of the tables without timings."""
-    found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.nii.gz")}
-    table = [{**row, "runtime_s": ""} for row in rows(folder / "patient_scores.csv")]
-    found["patient_scores.csv"] = json.dumps(table).encode()
-    found["slice_scores.csv"] = (folder / "slice_scores.csv").read_bytes()
-    return found
 
 
 def times(folder: Path) -> dict[str, int]:
@@ -149,9 +132,9 @@ def test_lesions_are_found_where_they_are(walk: Walk) -> None:
 
 @pytest.mark.slow
 def test_tables_have_one_row_per_case_and_slice(walk: Walk) -> None:
-    patients = rows(walk.target / "patient_scores.csv")
+    patients = read_csv(walk.target / "patient_scores.csv", PATIENT_COLUMNS)
     assert [row["case_id"] for row in patients] == sorted(walk.report.scans)
-    slices = rows(walk.target / "slice_scores.csv")
+    slices = read_csv(walk.target / "slice_scores.csv", SLICE_COLUMNS)
     for row in patients:
         axis = int(row["max_slice_axis"])
         shape = read_volume(walk.report.scans[row["case_id"]]).grid.shape
@@ -179,13 +162,15 @@ def test_the_reports_tell_what_was_done(walk: Walk) -> None:
 
 
 @pytest.mark.slow
-def test_the_second_run_keeps_everything(walk: Walk, resources: Resources) -> None:
-    before, kept = times(walk.target), results(walk.target)
+def test_the_second_run_keeps_everything(
+    walk: Walk, resources: Resources, results_of: Callable[[Path], dict[str, bytes]]
+) -> None:
+    before, kept = times(walk.target), results_of(walk.target)
     assert len(before) == 7 * (2 + 2 + 2 + 1 + 1)
     seen: list[tuple[str, Outcome]] = []
-    predict(walk.work, walk.target, resources, seen=seen)
+    predict_all(walk.work, walk.target, resources, seen)
     assert times(walk.target) == before
-    assert results(walk.target) == kept
+    assert results_of(walk.target) == kept
     assert {stage for stage, _ in seen} == {"prepare", "encode", "score", "restore"}
     assert all(outcome.seconds == 0 for _, outcome in seen)
     outcomes = walk.work.preprocess("cpu", Share())
@@ -229,17 +214,19 @@ def test_a_plan_edited_by_hand_is_honoured(
 def test_shares_give_the_same_as_one_run(
     phantom_work: DatasetWork,
     phantom_predictions: Path,
-    resources: Resources,
+    predict: Callable[..., RunReport],
+    results_of: Callable[[Path], dict[str, bytes]],
     tmp_path: Path,
     order: tuple[int, int],
 ) -> None:
-    first = predict(phantom_work, tmp_path, resources, Share(2, order[0]))
+    scans = phantom_work.raw / "imagesTr"
+    first = predict(scans, tmp_path, share=Share(2, order[0]))
     assert len(first.pending) == (3, 4)[order[0]]
     assert first.calibration is None
     assert list(tmp_path.rglob("*.nii.gz")) == []
-    last = predict(phantom_work, tmp_path, resources, Share(2, order[1]))
+    last = predict(scans, tmp_path, share=Share(2, order[1]))
     assert last.pending == []
-    assert results(tmp_path) == results(phantom_predictions)
+    assert results_of(tmp_path) == results_of(phantom_predictions)
 
 
 @pytest.fixture(scope="module")

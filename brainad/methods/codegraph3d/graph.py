@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brainad.plan import Table
+
 
 @dataclass(frozen=True)
-class GraphSettings:
+class GraphSettings(Table):
     """How groups of volumes with a shared anomaly are found and filtered.
 
     Args:

@@ -65,7 +65,7 @@ class CoDeGraph3D:
         if self._encoder.patch_size != PATCH:
             raise UsageError(
                 f"encoder {plan.encoder} has patches of {self._encoder.patch_size} pixels; "
-                f"the working grid is made of cells of {PATCH}",
+                f"cells are shown as patches of {PATCH}",
                 "plan, codegraph3d.encoder",
                 "choose a DINOv2 encoder",
             )
@@ -75,6 +75,12 @@ class CoDeGraph3D:
                 f"{self._encoder.depth}",
                 "plan, codegraph3d.layers",
                 f"choose layers from 1 to {self._encoder.depth}",
+            )
+        if not 1 <= plan.slices_per_block <= plan.cell:
+            raise UsageError(
+                f"{plan.slices_per_block} slices per block of {plan.cell}",
+                "plan, codegraph3d.slices_per_block",
+                f"choose 1 to {plan.cell} (codegraph3d.cell)",
             )
         self._tokeniser = Tokeniser(self._encode_slices, plan.token_settings)
         self._bank: tuple[CohortTokens, ...] = ()
@@ -110,7 +116,14 @@ class CoDeGraph3D:
 
         Raises:
             DataError: the planned channel is missing, or no cell holds brain.
+            UsageError: the planned working grid is not made of whole cells.
         """
+        if any(size % self._plan.cell for size in case.brain.shape):
+            raise UsageError(
+                f"a working grid of {case.brain.shape} voxels and cells of {self._plan.cell}",
+                "plan, preprocessing.working_shape",
+                f"choose multiples of {self._plan.cell} (codegraph3d.cell)",
+            )
         if self._plan.channel not in case.images:
             raise DataError(
                 f"channel {self._plan.channel} is missing; found {', '.join(case.images)}",

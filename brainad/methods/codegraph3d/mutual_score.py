@@ -1,4 +1,4 @@
-"""The mutual score: how far a token is from its nearest volumes (MuSc, CoDeGraph3D eq. 1)."""
+"""The mutual score: how far a token is from its nearest volumes (CoDeGraph3D, section 3.1)."""
 
 from __future__ import annotations
 

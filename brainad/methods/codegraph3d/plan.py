@@ -60,7 +60,7 @@ class CoDeGraph3DPlan(MethodPlan):
         layers: transformer blocks that are read, from 1.
         final_norm: apply the encoder's final layer norm to each of them.
         views: slicing directions, in the order of concatenation.
-        slices_per_block: encoder images per block of 14 slices; 14 is the paper.
+        slices_per_block: encoder images per block of `cell` slices; the paper takes every slice.
         average_neighbours: show the encoder means of neighbouring slices, not single slices.
         neighbourhood: 1, or 3 to average features over the 3 x 3 x 3 cells around.
         projected_width: length of a projected feature.

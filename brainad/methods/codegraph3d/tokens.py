@@ -36,7 +36,7 @@ class TokenSettings:
 
     Args:
         layers: numbers of the encoder's transformer blocks, from 1, in the encoder's order.
-        patch: voxels along the edge of a cell; must equal the encoder's patch.
+        patch: voxels along the edge of a cell, which `encode` turns into one patch.
         views: views whose features are joined, in this order.
         slices_per_block: encoder images per block of ``patch`` slices; ``patch`` is the paper.
         average_neighbours: show the encoder means of neighbouring slices, not single slices.

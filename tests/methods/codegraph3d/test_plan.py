@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from brainad.errors import UsageError
+from brainad.methods.codegraph3d.graph import GraphSettings
 from brainad.methods.codegraph3d.plan import (
     CoDeGraph3DPlan,
     make_plan,
@@ -109,7 +110,7 @@ def test_small_memory_splits_a_large_cohort_but_never_below_thirty() -> None:
 
 
 def test_a_gpu_takes_the_best_encoder_at_hand_and_a_cpu_the_embedded_one() -> None:
-    encoders = ("dinov2_vitl14", "dinov2_vits14")
+    encoders = ("dinov2_vits14", "dinov2_vitb14", "dinov2_vitl14", "dinov2_vits14_reg")
     gpu = replace(RESOURCES, device="cuda:0", encoders=encoders)
     cpu = replace(RESOURCES, encoders=encoders)
     assert make_plan(fingerprint(8), PREPROCESSING, gpu).encoder == "dinov2_vitl14"
@@ -125,3 +126,11 @@ def test_quarters_of_the_depth() -> None:
     assert quarter_layers(24) == (6, 12, 18, 24)
     assert quarter_layers(12) == (3, 6, 9, 12)
     assert quarter_layers(40) == (10, 20, 30, 40)
+
+
+def test_a_misspelt_graph_setting_is_refused() -> None:
+    table = to_table(make_plan(fingerprint(8), PREPROCESSING, RESOURCES))
+    assert from_table(CoDeGraph3DPlan, table, "a test").graph == GraphSettings()
+    table["graph"] = {"covrage": 0.5}
+    with pytest.raises(UsageError, match="covrage"):
+        from_table(CoDeGraph3DPlan, table, "a test")
