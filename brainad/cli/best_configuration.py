@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 
 from brainad.cli.arguments import Parser
-from brainad.cli.flags import workspace_of
+from brainad.cli.flags import DATASET_ROLES, workspace_of
 from brainad.cli.runner import EXIT_DONE, run
 from brainad.cli.tables import format_table
 from brainad.evaluation.comparison import METRICS
@@ -26,7 +26,7 @@ def main() -> None:
                 help="which to compare (default: all that were trained)")  # fmt: skip
     parser.flag("-metric", choices=list(METRICS), default="patient_auroc",
                 help="what to compare (default patient_auroc)")  # fmt: skip
-    parser.workspace_flags()
+    parser.workspace_flags(*DATASET_ROLES)
     run(parser, _find)
 
 

@@ -8,10 +8,12 @@ from brainad.methods.medsad_clip.plan import MedSADCLIPPlan, make_plan
 SPEC = MethodSpec(
     name="medsad_clip",
     summary="learns from lesion masks; a frozen vision-language encoder is adapted",
-    citation="MedSAD-CLIP: supervised adaptation of CLIP for medical anomaly detection",
+    citation="MedSAD-CLIP: Supervised CLIP with Token-Patch Cross-Attention for Medical Anomaly "
+    "Detection and Segmentation",
     supervision=Supervision.VOXEL,
     minimum_cases=1,
     plan_type=MedSADCLIPPlan,
     plan=make_plan,
     build=MedSADCLIP,
+    map_threshold=0.5,
 )
