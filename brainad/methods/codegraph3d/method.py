@@ -17,8 +17,13 @@ from brainad.case import PreparedCase, TrainingCase
 from brainad.encoders.encoder import Encoder, load_encoder
 from brainad.errors import DataError, UsageError
 from brainad.files import value_hash
-from brainad.method import Encoding, Scope
-from brainad.methods.codegraph3d.cohort import CohortTokens, split_cohort, stack_cases
+from brainad.method import Encoding, Scope, Spread
+from brainad.methods.codegraph3d.cohort import (
+    BlockedCohort,
+    CohortTokens,
+    split_cohort,
+    stack_cases,
+)
 from brainad.methods.codegraph3d.maps import anomaly_map, score_grid
 from brainad.methods.codegraph3d.patient_score import patient_score, smooth_scores
 from brainad.methods.codegraph3d.plan import MINIMUM_COHORT, PATCH, CoDeGraph3DPlan
@@ -26,7 +31,7 @@ from brainad.methods.codegraph3d.scoring import (
     CohortScores,
     ScoreSettings,
     score_against_bank,
-    score_cohort,
+    score_blocks,
 )
 from brainad.methods.codegraph3d.tokens import CaseTokens, Tokeniser
 from brainad.plan import Resources
@@ -45,6 +50,20 @@ class _Scored:
     cells: NDArray[np.bool_]
     tokens: NDArray[np.float64]
     patient: float
+
+
+@dataclass(frozen=True, eq=False)
+class _EncodedBlock:
+    """Some encoded cases at one layer; only the arrays of that layer are read."""
+
+    encodings: Sequence[Encoding]
+    layer: int
+    device: str
+
+    def load(self) -> CohortTokens:
+        """Return the tokens."""
+        cases = [_case_tokens(encoding, (self.layer,)) for encoding in self.encodings]
+        return stack_cases(cases, 0, self.device)
 
 
 class CoDeGraph3D:
@@ -120,7 +139,7 @@ class CoDeGraph3D:
         tokens = self._tokeniser.tokenise(case.images[self._plan.channel], np.asarray(case.brain))
         arrays: dict[str, NDArray[Any]] = {_CELLS: tokens.cells}
         for number, layer in zip(self._plan.layers, tokens.layers, strict=True):
-            arrays[f"layer_{number}"] = layer.numpy().astype(np.float16)
+            arrays[_layer_name(number)] = layer.numpy().astype(np.float16)
         return arrays
 
     def fit(self, cases: Sequence[TrainingCase]) -> None:
@@ -131,32 +150,36 @@ class CoDeGraph3D:
         """Encode and score."""
         return self.score(cases, [self.encode(case) for case in cases])
 
-    def remember(self, encodings: Sequence[Encoding]) -> None:
+    def remember(self, encodings: Sequence[Encoding], spread: Spread = map) -> None:
         """Keep encodings as the bank, without the tokens of anomalies they share.
 
         Raises:
             UsageError: fewer than the smallest cohort.
         """
         self._require(len(encodings))
-        cases = [self._case_tokens(encoding) for encoding in encodings]
         bank = []
-        for layer in range(len(self._plan.layers)):
-            cohort = stack_cases(cases, layer, self._device)
-            scored = score_cohort(cohort, self._score_settings(), self._plan.seed)
-            bank.append(cohort.select(~scored.filtered))
+        for layer in self._plan.layers:
+            cohort = self._blocked(encodings, layer)
+            scored = score_blocks(cohort, self._score_settings(), self._plan.seed, spread)
+            tokens = _EncodedBlock(encodings, layer, str(self._device)).load()
+            bank.append(tokens.select(~scored.filtered))
         self._bank = tuple(bank)
 
     def score(
-        self, cases: Sequence[PreparedCase], encodings: Sequence[Encoding]
+        self, cases: Sequence[PreparedCase], encodings: Sequence[Encoding], spread: Spread = map
     ) -> Iterator[Prediction]:
         """Score against the bank, or against each other in random chunks.
+
+        `spread` compares the cases of a cohort block by block; with a bank there is nothing to
+        spread.
 
         Raises:
             UsageError: no bank, and fewer cases than the smallest cohort.
         """
         if self._bank:
             for case, encoding in zip(cases, encodings, strict=True):
-                yield self._prediction(case, self._against_bank(self._case_tokens(encoding)))
+                tokens = _case_tokens(encoding, self._plan.layers)
+                yield self._prediction(case, self._against_bank(tokens))
             return
         self._require(len(cases))
         # Chunks are scored one after the other, predictions keep the order of the cases: only
@@ -164,8 +187,9 @@ class CoDeGraph3D:
         scored: dict[int, _Scored] = {}
         chunks = math.ceil(len(cases) / self._plan.chunk_size)
         for members in split_cohort(len(cases), chunks, self._plan.seed):
-            chunk = [self._case_tokens(encodings[int(member)]) for member in members]
-            scored.update(zip(members.tolist(), self._against_each_other(chunk), strict=True))
+            chunk = [encodings[int(member)] for member in members]
+            found = self._against_each_other(chunk, spread)
+            scored.update(zip(members.tolist(), found, strict=True))
         for index, case in enumerate(cases):
             yield self._prediction(case, scored[index])
 
@@ -185,35 +209,42 @@ class CoDeGraph3D:
             graph=plan.graph,
         )
 
-    def _case_tokens(self, encoding: Encoding) -> CaseTokens:
-        layers = (encoding[f"layer_{number}"] for number in self._plan.layers)
-        return CaseTokens(
-            tuple(torch.from_numpy(layer.astype(np.float32)) for layer in layers),
-            encoding[_CELLS],
-        )
+    def _blocked(self, encodings: Sequence[Encoding], layer: int) -> BlockedCohort:
+        """Cut a cohort into the planned blocks; tokens are not read yet."""
+        tokens = [int(encoding[_CELLS].sum()) for encoding in encodings]
+        size, volumes = self._plan.block_size, len(encodings)
+        starts = range(0, volumes, size)
+        blocks = [
+            _EncodedBlock(encodings[start : start + size], layer, str(self._device))
+            for start in starts
+        ]
+        offsets = np.concatenate([[0], np.cumsum(tokens)]).astype(np.int64)
+        return BlockedCohort(blocks, offsets, np.array([*starts, volumes]))
 
-    def _against_each_other(self, cases: Sequence[CaseTokens]) -> list[_Scored]:
+    def _against_each_other(self, encodings: Sequence[Encoding], spread: Spread) -> list[_Scored]:
         """Score the cases of one chunk; token scores are averaged over the layers."""
         total: NDArray[np.float64] | None = None
-        for layer in range(len(self._plan.layers)):
-            cohort = stack_cases(cases, layer, self._device)
-            scored = score_cohort(cohort, self._score_settings(), self._plan.seed)
-            _log_groups(self._plan.layers[layer], scored)
+        for layer in self._plan.layers:
+            cohort = self._blocked(encodings, layer)
+            scored = score_blocks(cohort, self._score_settings(), self._plan.seed, spread)
+            _log_groups(layer, scored)
             total = scored.scores if total is None else total + scored.scores
         assert total is not None, "a plan reads at least one layer"
-        ends = np.cumsum([int(case.cells.sum()) for case in cases])[:-1]
+        cells = [np.asarray(encoding[_CELLS]) for encoding in encodings]
+        ends = np.cumsum([int(each.sum()) for each in cells])[:-1]
         tokens = np.split(total / len(self._plan.layers), ends)
         patients = [patient_score(each, self._plan.patient_rule) for each in tokens]
         if self._plan.case_smoothing:
-            patients = self._smoothed(patients, cases)
+            patients = self._smoothed(patients, encodings)
         return [
-            _Scored(case.cells, each, patient)
-            for case, each, patient in zip(cases, tokens, patients, strict=True)
+            _Scored(own, each, patient)
+            for own, each, patient in zip(cells, tokens, patients, strict=True)
         ]
 
-    def _smoothed(self, patients: Sequence[float], cases: Sequence[CaseTokens]) -> list[float]:
+    def _smoothed(self, patients: Sequence[float], encodings: Sequence[Encoding]) -> list[float]:
         """Average over cases whose mean tokens of the last layer point in similar directions."""
-        means = torch.stack([case.layers[-1].mean(0) for case in cases])
+        last = self._plan.layers[-1:]
+        means = torch.stack([_case_tokens(each, last).layers[0].mean(0) for each in encodings])
         descriptors = torch.nn.functional.normalize(means - means.mean(0)).numpy()
         smoothed = smooth_scores(np.array(patients), descriptors, self._plan.case_smoothing)
         return [float(score) for score in smoothed]
@@ -259,6 +290,18 @@ class CoDeGraph3D:
             )
             for number in self._plan.layers
         )
+
+
+def _layer_name(number: int) -> str:
+    return f"layer_{number}"
+
+
+def _case_tokens(encoding: Encoding, layers: Sequence[int]) -> CaseTokens:
+    """Take some layers out of what `CoDeGraph3D.encode` returned."""
+    arrays = (encoding[_layer_name(number)] for number in layers)
+    return CaseTokens(
+        tuple(torch.from_numpy(layer.astype(np.float32)) for layer in arrays), encoding[_CELLS]
+    )
 
 
 def _log_groups(layer: int, scored: CohortScores) -> None:
