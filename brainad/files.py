@@ -164,6 +164,19 @@ def value_hash(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def compose_key(**parts: str) -> str:
+    """Join what a result depends on into a key from which `explain_change` can tell a change."""
+    return " ".join(f"{name}={value}" for name, value in parts.items())
+
+
+def explain_change(old: str, new: str) -> str:
+    """Name the parts in which two keys of `compose_key` differ, for the log."""
+    before = dict(part.partition("=")[::2] for part in old.split())
+    now = dict(part.partition("=")[::2] for part in new.split())
+    changed = [name for name, value in now.items() if before.get(name) != value]
+    return f"{' and '.join(changed) or 'its key'} changed"
+
+
 def stat_signature(path: Path) -> tuple[str, int, int]:
     """Return name, size in bytes and modification time in ns: cheap evidence of change."""
     status = path.stat()

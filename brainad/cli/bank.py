@@ -7,7 +7,13 @@ import logging
 from pathlib import Path
 
 from brainad.cli.arguments import Parser
-from brainad.cli.flags import add_budget_flag, add_process_flag, processes_of, resources_of
+from brainad.cli.flags import (
+    add_budget_flag,
+    add_process_flag,
+    add_scheduler_flag,
+    executor_of,
+    resources_of,
+)
 from brainad.cli.progress import make_watch
 from brainad.cli.runner import EXIT_CASES_FAILED, EXIT_DONE, run
 from brainad.errors import UsageError
@@ -31,6 +37,7 @@ def main() -> None:
                 help="share of healthy people that may be flagged (default 0.05)")  # fmt: skip
     parser.flag("--overwrite", action="store_true", help="replace a bank that exists")
     add_process_flag(parser)
+    add_scheduler_flag(parser)
     add_budget_flag(parser)
     parser.device_flag()
     parser.workspace_flags()
@@ -38,22 +45,23 @@ def main() -> None:
 
 
 def _build(arguments: argparse.Namespace) -> int:
-    bank = Path(arguments.o)
+    bank = Path(arguments.o).absolute()
     if bank.exists() and not arguments.overwrite:
         raise UsageError("the bank exists already", str(bank), "choose a new name or --overwrite")
     if not 0 < arguments.fpr < 1:
         raise UsageError(f"-fpr is {arguments.fpr}", "-fpr", "choose a rate between 0 and 1")
     resources = resources_of(arguments)
-    source = Path(arguments.i)
+    source = Path(arguments.i).absolute()
     choose = model_planned_here(
         bank.with_name(f"{bank.name}.work") / "plans.json",
         source.resolve().name,
         TRAINING_FREE,
         resources,
     )
-    options = FolderOptions(processes=processes_of(arguments), device=resources.device)
     watch = make_watch(arguments.disable_progress_bar, arguments.quiet)
-    report = build_bank(source, bank, choose, options, arguments.fpr, watch)
+    with executor_of(arguments) as executor:
+        options = FolderOptions(executor=executor, device=resources.device)
+        report = build_bank(source, bank, choose, options, arguments.fpr, watch)
     print(f"{bank}: {len(report.used)} scans; thresholds from {report.threshold_source}")
     for name, reason in report.left_out.items():
         _log.warning("left out %s: %s", name, reason)

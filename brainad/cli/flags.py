@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import logging
+from contextlib import AbstractContextManager
 
 from brainad.cli.arguments import Parser, count
 from brainad.pipeline.cases import Share
+from brainad.pipeline.executors import Executor, open_executor
 from brainad.pipeline.resources import SECONDS_PER_CASE, measure_resources, process_count
 from brainad.plan import Resources
 from brainad.workspace import Workspace, find_workspace, shard_from_environment
@@ -61,6 +63,16 @@ def add_process_flag(parser: Parser) -> None:
     )
 
 
-def processes_of(arguments: argparse.Namespace) -> int:
-    """Return the number of worker processes that was asked for, or what fits the machine."""
-    return max(1, arguments.np) if arguments.np is not None else process_count()
+def add_scheduler_flag(parser: Parser) -> None:
+    """Add the Dask cluster that the work is spread over."""
+    parser.flag(
+        "-scheduler",
+        metavar="ADDRESS",
+        help="spread the work over this Dask cluster: tcp://host:port, or a scheduler file",
+    )
+
+
+def executor_of(arguments: argparse.Namespace) -> AbstractContextManager[Executor]:
+    """Open where work is done: a cluster, or as many processes as asked for or as fit here."""
+    count = max(1, arguments.np) if arguments.np is not None else process_count()
+    return open_executor(count, getattr(arguments, "scheduler", None))

@@ -11,8 +11,9 @@ from brainad.cli.arguments import Parser
 from brainad.cli.flags import (
     add_budget_flag,
     add_process_flag,
+    add_scheduler_flag,
     add_share_flags,
-    processes_of,
+    executor_of,
     resources_of,
     share_of,
     workspace_of,
@@ -55,6 +56,7 @@ def main() -> None:
     parser.flag("--channel_map", metavar="FLAIR=_0000,...", help="channel to file name ending")
     add_process_flag(parser)
     add_share_flags(parser)
+    add_scheduler_flag(parser)
     add_budget_flag(parser)
     parser.device_flag()
     parser.flag("--overwrite", action="store_true", help="redo finished cases")
@@ -68,7 +70,7 @@ def main() -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    source, target = Path(arguments.i), Path(arguments.o)
+    source, target = Path(arguments.i).absolute(), Path(arguments.o).absolute()
     channel_map = _channel_map(arguments.channel_map)
     if arguments.dry_run:
         print(format_table(dry_run(source, target, channel_map)))
@@ -80,17 +82,18 @@ def _predict(arguments: argparse.Namespace) -> int:
     decisions = DecisionOptions(
         Path(arguments.calibration) if arguments.calibration else None, arguments.min_size_mm3
     )
-    options = FolderOptions(
-        share=share,
-        overwrite=arguments.overwrite,
-        processes=processes_of(arguments),
-        device=resources.device,
-        channel_map=channel_map,
-        prepared=prepared,
-        fail_fast=arguments.fail_fast,
-    )
     watch = make_watch(arguments.disable_progress_bar, arguments.quiet)
-    report = predict_folder(source, target, choose, options, decisions, watch)
+    with executor_of(arguments) as executor:
+        options = FolderOptions(
+            share=share,
+            overwrite=arguments.overwrite,
+            executor=executor,
+            device=resources.device,
+            channel_map=channel_map,
+            prepared=prepared,
+            fail_fast=arguments.fail_fast,
+        )
+        report = predict_folder(source, target, choose, options, decisions, watch)
     part = f"_part{share.part:03d}of{share.parts:03d}" if share.parts > 1 else ""
     return finish(target, report, vars(arguments), html=not arguments.no_report, part=part)
 
@@ -104,13 +107,13 @@ def _model_source(
             raise UsageError(
                 "a bank holds its own plan and configuration", "-bank with -d or -c", "leave them"
             )
-        return model_from_folder(Path(arguments.bank), resources), None
+        return model_from_folder(Path(arguments.bank).absolute(), resources), None
     if arguments.dataset:
         workspace = workspace_of(arguments)
         derived = workspace.preprocessed_folder(workspace.dataset_folder(arguments.dataset))
         choose = model_from_plan(derived / PLAN_FILE, arguments.configuration, resources)
         return choose, derived / PREPARED_FOLDER
-    plan = Path(arguments.o) / "plans.json"
+    plan = Path(arguments.o).absolute() / "plans.json"
     name = Path(arguments.i).resolve().name
     return model_planned_here(plan, name, arguments.configuration, resources), None
 

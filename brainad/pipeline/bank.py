@@ -8,7 +8,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 from brainad import model_folder
-from brainad.arrays import StoredArrays
 from brainad.errors import UsageError
 from brainad.evaluation.calibration import calibrate_on_healthy
 from brainad.method import EncodingMethod
@@ -77,7 +76,7 @@ def build_bank(
     calibration = calibrate_on_healthy(
         [detector.predictions.statistics(name) for name in names], fpr
     )
-    model.method.remember(StoredArrays(detector.encodings, names))
+    detector.remember(names)
     card = _card(model, names)
     model_folder.write(
         bank,

@@ -11,6 +11,7 @@ from pathlib import Path
 from brainad.dataset import Dataset, read_dataset
 from brainad.files import write_json
 from brainad.pipeline.cases import Failure, Outcome, Share, Watch, unwatched
+from brainad.pipeline.executors import IN_PROCESS, Executor
 from brainad.pipeline.inspect import Inspection, inspect_cases
 from brainad.pipeline.planning import keep_or_make_plan, read_plan
 from brainad.pipeline.prepare import Preparer, planned_case
@@ -41,13 +42,13 @@ class DatasetWork:
         raw: dataset folder, only read.
         derived: folder in the preprocessed root.
         watch: shows progress.
-        processes: worker processes.
+        executor: where the work is done.
     """
 
     raw: Path
     derived: Path
     watch: Watch = unwatched
-    processes: int = 1
+    executor: Executor = IN_PROCESS
 
     def inspect(self) -> tuple[Dataset, Inspection]:
         """Check and measure all cases and write the fingerprint if any case is usable."""
@@ -59,7 +60,7 @@ class DatasetWork:
             self.derived / "checked",
             expectations_of(dataset),
             self.watch,
-            self.processes,
+            self.executor,
         )
         if inspection.measured:
             write_json(self.derived / FINGERPRINT_FILE, to_table(inspection.fingerprint))
@@ -110,7 +111,7 @@ class DatasetWork:
             {each.case_id: each.skull_stripped for each in inspection.measured},
         )
         mine = share.of(cases)
-        outcomes = preparer.prepare(mine, self.processes)
+        outcomes = preparer.prepare(mine, self.executor)
         done = list(self.watch("prepare", len(mine), outcomes))
         failed = [Outcome(name, 0.0, why) for name, why in self._failures(dataset, inspection)]
         return [*failed, *done]

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from brainad.case import Case, PreparedCase
 from brainad.evaluation.calibration import conformal_p_value
-from brainad.files import value_hash
+from brainad.files import compose_key, explain_change, value_hash
 from brainad.inference import scoring
 from brainad.inference.outputs import Marker, OutputFolder
 from brainad.inference.restore import restore, restore_slice_scores
-from brainad.pipeline.cases import Failure, Outcome, attempt
+from brainad.pipeline.cases import Failure, Outcome, run_cases
 from brainad.pipeline.detect import PredictionFolder
+from brainad.pipeline.executors import IN_PROCESS, Executor
 from brainad.plan import to_table
 from brainad.prediction import Calibration, Prediction, Result
 from brainad.prepared import PreparedFolder
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -106,31 +110,43 @@ class Deliverer:
         self._predictions = predictions
         self._delivery = delivery
 
-    def deliver(self, cases: Sequence[Case], keys: Mapping[str, str]) -> Iterator[Outcome]:
+    def deliver(
+        self, cases: Sequence[Case], keys: Mapping[str, str], executor: Executor = IN_PROCESS
+    ) -> Iterator[Outcome]:
         """Deliver predicted cases that are not delivered yet; one outcome per case.
 
         Args:
             cases: what to deliver.
             keys: identifies each case's prediction.
+            executor: where the work is done.
         """
+        todo = []
         for case in cases:
-            key = value_hash([keys[case.case_id], self._delivery.key])
+            key = compose_key(
+                prediction=value_hash(keys[case.case_id]), thresholds=self._delivery.key
+            )
             if self._output.holds(case.case_id, key):
                 yield Outcome(case.case_id)
             else:
-                yield attempt("restore", case.case_id, self._work_on(case, key))
+                self._explain(case.case_id, key)
+                todo.append((case.case_id, (case, key)))
+        yield from run_cases("restore", todo, self._deliver, executor)
 
-    def _work_on(self, case: Case, key: str) -> Callable[[], None]:
-        def work() -> None:
-            prepared = self._prepared.read(case.case_id)
-            prediction = self._predictions.read(case.case_id)
-            record = self._prepared.record(case.case_id)
-            warnings = record.warnings if record else ()
-            result = make_result(prediction, prepared, self._delivery, warnings)
-            marker = self._marker(case, key, result)
-            self._output.deliver(result, case.images[case.reference], marker)
+    def _explain(self, case_id: str, key: str) -> None:
+        marker = self._output.marker(case_id)
+        if marker is not None and marker.failure is None:
+            reason = explain_change(marker.key, key) if marker.key != key else "files are missing"
+            _log.info("case %s is delivered again: %s", case_id, reason)
 
-        return work
+    def _deliver(self, item: tuple[Case, str]) -> None:
+        case, key = item
+        prepared = self._prepared.read(case.case_id)
+        prediction = self._predictions.read(case.case_id)
+        record = self._prepared.record(case.case_id)
+        warnings = record.warnings if record else ()
+        result = make_result(prediction, prepared, self._delivery, warnings)
+        marker = self._marker(case, key, result)
+        self._output.deliver(result, case.images[case.reference], marker)
 
     def _marker(self, case: Case, key: str, result: Result) -> Marker:
         delivery = self._delivery

@@ -17,6 +17,7 @@ from brainad.input_folder import InputFolder, find_cases
 from brainad.method import Scope
 from brainad.pipeline.cases import Failure, Outcome, Share, Watch
 from brainad.pipeline.detect import Detector, PredictionFolder
+from brainad.pipeline.executors import IN_PROCESS, Executor
 from brainad.pipeline.inspect import Inspection, inspect_cases, log_problems
 from brainad.pipeline.model import Model
 from brainad.pipeline.prepare import Preparer, planned_case
@@ -35,7 +36,7 @@ class FolderOptions:
     Args:
         share: which part of the case list this run works on.
         overwrite: redo the finished work of this part.
-        processes: worker processes for checking and preprocessing.
+        executor: where the work is done.
         device: where preprocessing networks compute.
         channel_map: channel to the end of its file names.
         prepared: prepared cases of a dataset, used where they fit.
@@ -44,7 +45,7 @@ class FolderOptions:
 
     share: Share = field(default_factory=Share)
     overwrite: bool = False
-    processes: int = 1
+    executor: Executor = IN_PROCESS
     device: str = "cpu"
     channel_map: Mapping[str, str] = field(default_factory=dict)
     prepared: Path | None = None
@@ -94,7 +95,7 @@ class FolderRun:
             self.found.cases,
             self._work / "checked",
             watch=self._watch,
-            processes=self._options.processes,
+            executor=self._options.executor,
         )
         log_problems(inspection.problems)
         self.failures.update(inspection.failures)
@@ -163,12 +164,14 @@ class FolderRun:
             borrowed=PreparedFolder(borrowed) if borrowed else None,
         )
         mine = self._options.share.of(cases)
-        self.follow("prepare", len(mine), preparer.prepare(mine, self._options.processes))
+        self.follow("prepare", len(mine), preparer.prepare(mine, self._options.executor))
         detector = Detector(
             model,
             preparer.prepared,
-            ArrayFolder(self._work / "encodings"),
+            ArrayFolder(self._work / "encodings", compressed=False),
             PredictionFolder(ArrayFolder(self._work / "predictions"), preparer.prepared),
+            self._options.executor,
+            self._work / "scoring",
         )
         prepared = [case.case_id for case in mine if case.case_id not in self.failures]
         self.follow("encode", len(prepared), detector.encode(prepared))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,23 @@ from brainad.files import value_hash
 from brainad.method import Method, MethodSpec
 from brainad.plan import Plan, Resources, from_table, to_table
 from brainad.prediction import Calibration
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a process needs to make a model.
+
+    Args:
+        resources: device and weights.
+        folder: a stored bank or model, or None for one without state.
+        plan: JSON of the plan, without a folder.
+        configuration: name of the method, without a folder.
+    """
+
+    resources: Resources
+    folder: Path | None = None
+    plan: str = ""
+    configuration: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +45,7 @@ class Model:
         method: built, and with its state if it has one.
         calibration: thresholds stored with the model, or None.
         model_id: identifies settings and state.
+        recipe: how another process makes the same model.
     """
 
     plan: Plan
@@ -33,6 +54,11 @@ class Model:
     method: Method
     calibration: Calibration | None
     model_id: str
+    recipe: Recipe
+
+    def __reduce__(self) -> tuple[Callable[[Recipe], Model], tuple[Recipe]]:
+        """Travel as the recipe: weights and banks are read where the work is done."""
+        return _model_of, (self.recipe,)
 
 
 def build_method(plan: Plan, configuration: str, resources: Resources) -> Method:
@@ -63,6 +89,7 @@ def training_free_model(plan: Plan, configuration: str, resources: Resources) ->
         build_method(plan, configuration, resources),
         None,
         value_hash([configuration, to_table(plan)["configurations"][configuration]]),
+        Recipe(resources, None, json.dumps(to_table(plan)), configuration),
     )
 
 
@@ -82,4 +109,14 @@ def open_model(folder: Path, resources: Resources) -> Model:
         method,
         stored.calibration,
         stored.model_id,
+        Recipe(resources, folder.absolute()),
     )
+
+
+@functools.lru_cache(maxsize=1)
+def _model_of(recipe: Recipe) -> Model:
+    """Make a model once per process."""
+    if recipe.folder is not None:
+        return open_model(recipe.folder, recipe.resources)
+    plan = from_table(Plan, json.loads(recipe.plan), "plan")
+    return training_free_model(plan, recipe.configuration, recipe.resources)

@@ -12,6 +12,7 @@ from brainad.files import write_csv, write_json
 from brainad.nifti import write_volume
 from brainad.phantom import PhantomOptions, make_phantom
 from brainad.pipeline.cases import Outcome, Watch, run_cases, unwatched
+from brainad.pipeline.executors import IN_PROCESS, Executor
 
 # Seeds of one cohort are consecutive; cohorts whose seeds differ by less would share phantoms.
 _SEEDS_PER_COHORT = 10_000
@@ -45,7 +46,9 @@ class Cohort:
         return (index + 1) * self.unhealthy // total == index * self.unhealthy // total
 
 
-def write_cohort(cohort: Cohort, watch: Watch = unwatched, processes: int = 1) -> Sequence[Outcome]:
+def write_cohort(
+    cohort: Cohort, watch: Watch = unwatched, executor: Executor = IN_PROCESS
+) -> Sequence[Outcome]:
     """Write images, lesion masks, cases.csv and dataset.json; existing files are kept.
 
     Raises:
@@ -63,7 +66,7 @@ def write_cohort(cohort: Cohort, watch: Watch = unwatched, processes: int = 1) -
         "phantom",
         [(name, (index, name)) for index, name in work],
         partial(_write, cohort),
-        processes,
+        executor,
     )
     done = list(watch("phantom", len(work), outcomes))
     _write_tables(cohort)

@@ -128,7 +128,7 @@ def predict_folder(
         )
         deliverer = Deliverer(output, detector.prepared, detector.predictions, delivery)
         keys = detector.prediction_keys([case.case_id for case in ready])
-        run.follow("restore", len(scored), deliverer.deliver(scored, keys))
+        run.follow("restore", len(scored), deliverer.deliver(scored, keys, options.executor))
         _record_failures(output, run)
     return RunReport(
         markers=output.write_tables(run.case_ids),

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 from brainad.case import Case
-from brainad.files import stat_signature, value_hash
+from brainad.files import compose_key, explain_change, stat_signature, value_hash
 from brainad.nifti import read_volume
 from brainad.pipeline.cases import Outcome, run_cases
+from brainad.pipeline.executors import Executor
 from brainad.plan import PreprocessingPlan, to_table
 from brainad.prepared import PreparedFolder, PreparedRecord
 from brainad.preprocessing.prepare import BrainSource, prepare_case
+
+_log = logging.getLogger(__name__)
 
 
 def planned_case(case: Case, usable: Sequence[str], plan: PreprocessingPlan) -> Case:
@@ -45,17 +49,28 @@ class Preparer:
     def key(self, case: Case) -> str:
         """Identify plan, program version and input files."""
         files = {channel: stat_signature(path) for channel, path in case.images.items()}
-        return value_hash([to_table(self.plan), version("brainad"), sorted(files.items())])
+        return compose_key(
+            files=value_hash(sorted(files.items())),
+            plan=value_hash(to_table(self.plan)),
+            program=version("brainad"),
+        )
 
-    def prepare(self, cases: Sequence[Case], processes: int) -> Iterator[Outcome]:
+    def prepare(self, cases: Sequence[Case], executor: Executor) -> Iterator[Outcome]:
         """Prepare the cases that are not prepared yet; one outcome per case."""
         todo = []
         for case in cases:
             if self._holds(self.prepared, case):
                 yield Outcome(case.case_id)
             else:
+                self._explain(case)
                 todo.append((case.case_id, case))
-        yield from run_cases("prepare", todo, self._prepare, processes)
+        yield from run_cases("prepare", todo, self._prepare, executor)
+
+    def _explain(self, case: Case) -> None:
+        record = self.prepared.record(case.case_id)
+        if record is not None:
+            reason = explain_change(record.key, self.key(case))
+            _log.info("case %s is prepared again: %s", case.case_id, reason)
 
     def _needed(self, case: Case) -> tuple[str, ...]:
         return tuple(c for c in case.images if c in self.channels or c == case.reference)
