@@ -13,7 +13,6 @@ from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -194,8 +193,8 @@ def _connect(scheduler: str) -> Any:
 
 
 def _require_same_version(client: Any, scheduler: str) -> None:
-    own = version("brainad")
-    found = client.run(partial(version, "brainad"), on_error="return")
+    own = _own_version()
+    found = client.run(_own_version, on_error="return")
     others = {str(answer) for answer in found.values()} - {own}
     if others:
         client.close()
@@ -205,3 +204,7 @@ def _require_same_version(client: Any, scheduler: str) -> None:
             "install the same version everywhere and start the workers again",
         )
     _log.info("%d Dask workers are there", len(found))
+
+
+def _own_version() -> str:
+    return version("brainad")
