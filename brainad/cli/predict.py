@@ -22,8 +22,11 @@ from brainad.cli.progress import make_watch
 from brainad.cli.runner import EXIT_CASES_FAILED, EXIT_DONE, log_to_file, run
 from brainad.cli.tables import format_table
 from brainad.errors import UsageError
+from brainad.inference.outputs import OutputFolder
+from brainad.pipeline.cases import Share
 from brainad.pipeline.dataset import PLAN_FILE, PREPARED_FOLDER
 from brainad.pipeline.folder import FolderOptions, ModelChoice
+from brainad.pipeline.parts import read_parts
 from brainad.pipeline.predict import DecisionOptions, RunReport, dry_run, predict_folder
 from brainad.pipeline.report import (
     score_table,
@@ -95,7 +98,29 @@ def _predict(arguments: argparse.Namespace) -> int:
         )
         report = predict_folder(source, target, choose, options, decisions, watch)
     part = f"_part{share.part:03d}of{share.parts:03d}" if share.parts > 1 else ""
-    return finish(target, report, vars(arguments), html=not arguments.no_report, part=part)
+    code = finish(target, report, vars(arguments), html=not arguments.no_report, part=part)
+    if share.parts > 1:
+        _tell_about_parts(target, share)
+    return code
+
+
+def _tell_about_parts(target: Path, share: Share) -> None:
+    output = OutputFolder(target)
+    parts = {part.part: part for part in read_parts(output)}
+    own = parts[share.part].own
+    done = sum(output.marker(name) is not None for name in own)
+    missing = [str(number) for number in range(share.parts) if number not in parts]
+    _log.info(
+        "part %d of %d: %d of %d done; parts that came to their end: %s; still missing: %s; "
+        "brainad_merge_parts -o %s joins the tables",
+        share.part,
+        share.parts,
+        done,
+        len(own),
+        ", ".join(map(str, sorted(parts))),
+        ", ".join(missing) or "none",
+        target,
+    )
 
 
 def _model_source(

@@ -13,7 +13,7 @@ from brainad.evaluation.calibration import calibrate_on_healthy
 from brainad.method import EncodingMethod
 from brainad.model_folder import StoredModel
 from brainad.pipeline.cases import Watch
-from brainad.pipeline.folder import FolderOptions, FolderRun, ModelChoice
+from brainad.pipeline.folder import FolderOptions, FolderRun, ModelChoice, tidy
 from brainad.pipeline.model import Model
 
 
@@ -56,6 +56,7 @@ def build_bank(
     Raises:
         UsageError: too few usable scans, or a method that keeps no bank.
     """
+    tidy(bank.with_name(f"{bank.name}.work"))
     run = FolderRun(source, bank.with_name(f"{bank.name}.work"), options, watch)
     inspection = run.inspect()
     model = choose_model(inspection.fingerprint)

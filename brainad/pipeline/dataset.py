@@ -12,6 +12,7 @@ from brainad.dataset import Dataset, read_dataset
 from brainad.files import write_json
 from brainad.pipeline.cases import Failure, Outcome, Share, Watch, unwatched
 from brainad.pipeline.executors import IN_PROCESS, Executor
+from brainad.pipeline.folder import tidy
 from brainad.pipeline.inspect import Inspection, inspect_cases
 from brainad.pipeline.planning import keep_or_make_plan, read_plan
 from brainad.pipeline.prepare import Preparer, planned_case
@@ -52,6 +53,7 @@ class DatasetWork:
 
     def inspect(self) -> tuple[Dataset, Inspection]:
         """Check and measure all cases and write the fingerprint if any case is usable."""
+        tidy(self.derived)
         dataset = read_dataset(self.raw)
         for warning in dataset.warnings:
             _log.warning(warning)

@@ -13,6 +13,7 @@ from pathlib import Path
 from brainad.arrays import ArrayFolder
 from brainad.case import Case
 from brainad.errors import DataError, UsageError
+from brainad.files import remove_leftovers
 from brainad.input_folder import InputFolder, find_cases
 from brainad.method import Scope
 from brainad.pipeline.cases import Failure, Outcome, Share, Watch
@@ -81,6 +82,11 @@ class FolderRun:
     def case_ids(self) -> list[str]:
         """Return the names of all cases, usable or not."""
         return sorted({case.case_id for case in self.found.cases} | set(self.found.failures))
+
+    def own(self, cases: Sequence[Case]) -> list[Case]:
+        """Keep the cases of this run's share, which is a share of all names, usable or not."""
+        mine = set(self._options.share.of(self.case_ids))
+        return [case for case in cases if case.case_id in mine]
 
     def inspect(self) -> Inspection:
         """Check and measure all cases.
@@ -163,7 +169,7 @@ class FolderRun:
             stripped={each.case_id: each.skull_stripped for each in inspection.measured},
             borrowed=PreparedFolder(borrowed) if borrowed else None,
         )
-        mine = self._options.share.of(cases)
+        mine = self.own(cases)
         self.follow("prepare", len(mine), preparer.prepare(mine, self._options.executor))
         detector = Detector(
             model,
@@ -192,6 +198,13 @@ class FolderRun:
                 if self._options.fail_fast:
                     raise DataError(failure.message, failure.where, failure.fix)
         self.seconds[stage] = time.perf_counter() - started
+
+
+def tidy(folder: Path) -> None:
+    """Remove what killed runs left half-written below a folder."""
+    removed = remove_leftovers(folder)
+    if removed:
+        _log.info("removed %d unfinished files of earlier runs in %s", removed, folder)
 
 
 def describe_input(found: InputFolder) -> None:

@@ -14,6 +14,7 @@ from brainad.errors import UsageError
 from brainad.files import read_json, value_hash, write_json
 from brainad.pipeline.cases import Failure, Watch, run_cases, unwatched
 from brainad.pipeline.executors import IN_PROCESS, Executor
+from brainad.pipeline.resources import require_memory
 from brainad.plan import CaseFingerprint, Fingerprint, Table, from_table, to_table
 from brainad.planning.fingerprint import assemble, input_hash, measure_case
 from brainad.preprocessing.cohort import check_cohort
@@ -116,6 +117,7 @@ def inspect_cases(
 
 
 def _inspect(folder: Path, expectations: Expectations | None, case: Case) -> None:
+    require_memory(case)
     checked = check_case(case, expectations)
     problems = list(checked.problems)
     measured = None

@@ -13,6 +13,7 @@ from brainad.files import compose_key, explain_change, stat_signature, value_has
 from brainad.nifti import read_volume
 from brainad.pipeline.cases import Outcome, run_cases
 from brainad.pipeline.executors import Executor
+from brainad.pipeline.resources import require_memory
 from brainad.plan import PreprocessingPlan, to_table
 from brainad.prepared import PreparedFolder, PreparedRecord
 from brainad.preprocessing.prepare import BrainSource, prepare_case
@@ -94,6 +95,7 @@ class Preparer:
             assert record is not None, "the folder holds the case"
             self.prepared.write(self.borrowed.read(case.case_id), record)
             return
+        require_memory(case)
         started = time.perf_counter()
         channels = self._needed(case)
         outcome = prepare_case(
