@@ -1,4 +1,4 @@
-"""brainad_doctor: is everything there, what is it, and does it compute what it should?"""
+"""brainad_doctor: what is installed, what is missing, and whether it computes what it should."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def main() -> None:
         "models. Nothing is changed and nothing leaves this machine.",
     )
     parser.flag("--self_test", action="store_true",
-                help="also predict five small phantoms and compare their scores with stored ones")  # fmt: skip
+                help="also predict five phantoms and compare their scores")  # fmt: skip
     parser.flag("--disk", action="store_true",
                 help="also list the folders with their sizes and what they are for")  # fmt: skip
     parser.flag("-o", metavar="FOLDER", help="with --disk: an output folder of brainad_predict")

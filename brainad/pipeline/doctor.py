@@ -1,4 +1,4 @@
-"""Look at an installation: is everything there that a run needs, and what is it?"""
+"""Look at an installation: what is there, and what is missing that a run needs."""
 
 from __future__ import annotations
 

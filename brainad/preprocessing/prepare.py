@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainad.case import Placement, PreparedCase
-from brainad.errors import DataError
+from brainad.errors import DataError, UsageError
 from brainad.plan import PreprocessingPlan
 from brainad.preprocessing.bias_field import correct_bias_field
 from brainad.preprocessing.brain_mask import hd_bet_brain, nonzero_brain
@@ -139,7 +139,12 @@ def _normalise(
         with watch.time("bias_field"):
             placed = correct_bias_field(placed, Volume(brain, placed.grid))
     with watch.time("normalisation"):
-        standard = NyulReference(tuple(landmarks))
+        try:
+            standard = NyulReference(tuple(landmarks))
+        except ValueError as error:
+            raise UsageError(
+                f"landmarks of {channel}: {error}", "plan, preprocessing.landmarks", "plan again"
+            ) from error
         return to_unit_interval(standardise(placed.data, brain, standard), brain, standard)
 
 

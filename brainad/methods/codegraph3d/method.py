@@ -129,12 +129,20 @@ class CoDeGraph3D:
 
         Raises:
             DataError: the planned channel is missing, or no cell holds brain.
+            UsageError: the working grid is not made of whole cells.
         """
         if self._plan.channel not in case.images:
             raise DataError(
                 f"channel {self._plan.channel} is missing; found {', '.join(case.images)}",
                 f"case {case.case_id}",
                 "add it, or choose another channel in the plan",
+            )
+        if any(size % self._plan.cell for size in case.brain.shape):
+            raise UsageError(
+                f"the working grid {case.brain.shape} is not made of whole cells of "
+                f"{self._plan.cell} voxels",
+                "plan, preprocessing.working_shape and codegraph3d.cell",
+                "choose a working_shape of multiples of the cell",
             )
         tokens = self._tokeniser.tokenise(case.images[self._plan.channel], np.asarray(case.brain))
         arrays: dict[str, NDArray[Any]] = {_CELLS: tokens.cells}
@@ -276,20 +284,41 @@ class CoDeGraph3D:
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a bank."""
+        """Restore a bank.
+
+        Raises:
+            UsageError: the state is not that of a bank with the planned layers.
+        """
         if not state:
             self._bank = ()
             return
-        nx, ny, nz = state["grid"]
-        self._bank = tuple(
-            CohortTokens(
-                torch.from_numpy(state[f"tokens_{number}"].astype(np.float32)).to(self._device),
-                state[f"offsets_{number}"],
-                state[f"cell_index_{number}"],
-                (nx, ny, nz),
-            )
-            for number in self._plan.layers
+        try:
+            self._bank = tuple(self._stored_layer(state, number) for number in self._plan.layers)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UsageError(
+                f"the state is not a bank of layers {list(self._plan.layers)}: {error}",
+                "codegraph3d",
+                "copy the bank again, or build it again with brainad_build_bank",
+            ) from error
+
+    def _stored_layer(self, state: Mapping[str, Any], number: int) -> CohortTokens:
+        nx, ny, nz = (int(size) for size in state["grid"])
+        tokens = torch.from_numpy(state[f"tokens_{number}"].astype(np.float32))
+        offsets = state[f"offsets_{number}"].astype(np.int64)
+        cells = state[f"cell_index_{number}"].astype(np.int64)
+        fits = (
+            tokens.ndim == 2
+            and cells.shape == (len(tokens),)
+            and offsets.ndim == 1
+            and len(offsets) > 1
+            and offsets[0] == 0
+            and offsets[-1] == len(tokens)
+            and bool((np.diff(offsets) >= 0).all())
+            and bool(((cells >= 0) & (cells < nx * ny * nz)).all())
         )
+        if not fits:
+            raise ValueError("the arrays do not fit together")
+        return CohortTokens(tokens.to(self._device), offsets, cells, (nx, ny, nz))
 
 
 def _layer_name(number: int) -> str:

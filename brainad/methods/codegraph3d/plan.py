@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -9,7 +10,7 @@ from typing import Literal
 from brainad.methods.codegraph3d.graph import GraphSettings
 from brainad.methods.codegraph3d.patient_score import PatientRule
 from brainad.methods.codegraph3d.tokens import TokenSettings, View
-from brainad.plan import Fingerprint, MethodPlan, PreprocessingPlan, Resources
+from brainad.plan import Fingerprint, MethodPlan, PreprocessingPlan, Resources, require
 
 PATCH = 14
 # On development phantoms with metastases of 3 to 8 mm radius, cells of 7 mm found what cells of
@@ -24,6 +25,7 @@ _LOCAL_REASON = (
 # volume, and the nearest ones say most: voxel AP 0.31 with 10 %, 0.22 with 30 % (same phantoms).
 _NEAREST_SHARE = (0.0, 0.1)
 MINIMUM_COHORT = 5
+_LARGEST_COUNT = 100_000
 DEFAULT_ENCODER = "dinov2_vits14"
 VIEWS: tuple[View, ...] = ("axial", "coronal", "sagittal")
 
@@ -98,6 +100,27 @@ class CoDeGraph3DPlan(MethodPlan):
     patient_rule: PatientRule
     case_smoothing: tuple[int, ...]
     aligned_corners: bool
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        counts = {
+            "cell": self.cell,
+            "slices_per_block": self.slices_per_block,
+            "projected_width": self.projected_width,
+            "block_size": self.block_size,
+            "chunk_size": self.chunk_size,
+        }
+        for name, count in counts.items():
+            require(1 <= count <= _LARGEST_COUNT, f"{name} is {count}")
+        require(
+            self.slices_per_block <= self.cell,
+            f"slices_per_block is {self.slices_per_block}, more than the {self.cell} of a cell",
+        )
+        require(bool(self.views), "views must name at least one")
+        require(0 <= self.radius <= _LARGEST_COUNT, f"radius is {self.radius}")
+        require(0 <= self.min_brain_fraction <= 1, "min_brain_fraction is not 0 to 1")
+        require(all(0 <= x < math.inf for x in self.nearest_share), "nearest_share is not positive")
+        require(all(n >= 1 for n in self.case_smoothing), "case_smoothing holds a number below 1")
 
     @property
     def token_settings(self) -> TokenSettings:
