@@ -111,7 +111,7 @@ def _open(path: Path) -> Any:
 
 def _require_near_voxels(path: Path) -> None:
     """Refuse a header that would have gigabytes skipped or read as extensions."""
-    with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as file:
+    with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
         header = file.read(_HEADER_BYTES)
     if len(header) < _HEADER_BYTES:
         raise EOFError("the file is shorter than a header")

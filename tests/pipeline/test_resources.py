@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brainad.errors import DataError
+from brainad.input_folder import make_case
+from brainad.nifti import image_from_volume
+from brainad.pipeline import resources
+from brainad.pipeline.resources import limit_files, memory_gib, require_memory
+from brainad.volume import Grid, Volume
+
+GIB = 1024**3
+
+
+def limit(folder: Path, limit_bytes: str, anonymous: int | None = None) -> tuple[Path, ...]:
+    folder.mkdir(exist_ok=True)
+    (folder / "memory.max").write_text(f"{limit_bytes}\n")
+    if anonymous is not None:
+        (folder / "memory.stat").write_text(f"file 999999999999\nanon {anonymous}\n")
+    return (folder / "memory.max",)
+
+
+def test_the_smallest_limit_counts(tmp_path: Path) -> None:
+    assert memory_gib(limit(tmp_path, str(GIB // 4))) == 0.25
+    assert memory_gib(limit(tmp_path, str(GIB // 4), GIB // 8)) == 0.125
+    assert memory_gib(limit(tmp_path, str(GIB // 8), GIB)) == 0
+    unlimited = memory_gib(())
+    assert memory_gib(limit(tmp_path, "max")) == pytest.approx(unlimited, rel=0.2)
+    assert memory_gib((tmp_path / "none",)) == pytest.approx(unlimited, rel=0.2)
+
+
+def test_the_group_of_the_process_and_those_above_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "cgroup"
+    own.write_text("1:memory:/old\n0::/slurm/job_7\n")
+    monkeypatch.setattr(resources, "_OWN_GROUP", own)
+    files = [str(path) for path in limit_files()]
+    for name in ("", "/slurm", "/slurm/job_7"):
+        assert f"/sys/fs/cgroup{name}/memory.max" in files
+    assert all(name.startswith("/sys/fs/cgroup/") for name in files)
+    monkeypatch.setattr(resources, "_OWN_GROUP", tmp_path / "none")
+    assert limit_files()[0] == Path("/sys/fs/cgroup/memory.max")
+
+
+def test_a_scan_that_cannot_fit_is_refused_by_its_header(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = image_from_volume(Volume(np.zeros((2, 2, 2), dtype=np.float32), Grid((2, 2, 2), np.eye(4))))
+    content = bytearray(image.to_bytes())
+    struct.pack_into("<8h", content, 40, 3, 900, 900, 900, 1, 1, 1, 1)
+    large, small = tmp_path / "large.nii", tmp_path / "small.nii"
+    large.write_bytes(bytes(content))
+    small.write_bytes(image.to_bytes())
+    monkeypatch.setattr(resources, "memory_gib", lambda: 8.0)
+    require_memory(make_case("a", {"T1": small, "T2": tmp_path / "missing.nii"}))
+    with pytest.raises(DataError, match=r"729 million voxels need about 31.* 8\.0 GiB are free"):
+        require_memory(make_case("a", {"T1": large}))
