@@ -1,0 +1,158 @@
+"""Discriminative dual prompt tuning (DDPT): a frozen tower that is asked with prompts (2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from brainad.encoders.vision_language import VisionLanguage
+from brainad.methods.rasalore.shared_space import cosine_logits, join
+from brainad.methods.rasalore.text_prompts import Position, TextPrompts
+from brainad.methods.rasalore.visual_prompts import ClassAwarePrompts, DeepPrompts
+
+_TEMPLATE = "a photo of a {} brain."
+
+
+@dataclass(frozen=True)
+class PromptSettings:
+    """What is learnt in stage 1, and where.
+
+    Args:
+        class_words: of healthy and unhealthy, in this order.
+        text_tokens: context vectors of the text prompts.
+        position: of the class words.
+        visual_tokens: deep prompts per block.
+        depth: blocks of the image tower that are used.
+        first_block: block, from 0, that gets the first deep prompts; those before it are frozen
+            throughout, so they are computed once per slice.
+    """
+
+    class_words: tuple[str, str] = ("Healthy", "Unhealthy")
+    text_tokens: int = 16
+    position: Position = "middle"
+    visual_tokens: int = 10
+    depth: int = 12
+    first_block: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What the prompted tower says about n slices.
+
+    Args:
+        features: (n, width) image features in the shared space.
+        logits: (n, classes), prompted image and learnt text.
+        auxiliary: (n, classes, classes) logits of the class-aware prompts.
+        class_attention: (n, classes, tokens + 10) of the class-aware prompts.
+        last_tokens: (n, tokens + classes, width) that enter the last block.
+    """
+
+    features: Tensor
+    logits: Tensor
+    auxiliary: Tensor
+    class_attention: Tensor
+    last_tokens: Tensor
+
+
+class PromptTuning(nn.Module):
+    """The towers with everything that stage 1 learns; the towers themselves stay as they are.
+
+    Args:
+        towers: frozen.
+        settings: sizes.
+    """
+
+    def __init__(self, towers: VisionLanguage, settings: PromptSettings) -> None:
+        super().__init__()
+        image = towers.image
+        self.space = join(towers)
+        self.text_prompts = TextPrompts(
+            towers.text, settings.class_words, settings.text_tokens, settings.position
+        )
+        self.deep_prompts = DeepPrompts(
+            settings.depth - 1 - settings.first_block, settings.visual_tokens, image.width
+        )
+        self.class_prompts = ClassAwarePrompts(
+            image.width, self.space.text_width, len(settings.class_words)
+        )
+        self._towers = towers
+        self._settings = settings
+
+    def hand_written(self) -> Tensor:
+        """Return the frozen text features (classes, out_width) of hand-written prompts."""
+        words = self._settings.class_words
+        return self._towers.text.encode_words([_TEMPLATE.format(word) for word in words])
+
+    def text_features(self) -> Tensor:
+        """Return the learnt text features in the shared space, not normalised."""
+        return self.space.text(self.text_prompts())
+
+    def enter(self, images: Tensor) -> Tensor:
+        """Return the tokens that enter the first prompted block; nothing learnt is involved.
+
+        Args:
+            images: (n, height, width) or (n, 3, height, width) in 0 … 1.
+        """
+        with torch.no_grad():
+            image = self._towers.image
+            return image.run(image.embed(images), 0, self._settings.first_block)
+
+    def unprompted(self, tokens: Tensor) -> Tensor:
+        """Return the frozen class features (n, out_width) without any prompt.
+
+        Args:
+            tokens: from `enter`.
+        """
+        with torch.no_grad():
+            image = self._towers.image
+            tokens = image.run(tokens, self._settings.first_block, self._settings.depth)
+            return image.head(tokens[:, 0])
+
+    def ask(self, tokens: Tensor, text: Tensor) -> Answer:
+        """Run the prompted blocks.
+
+        Args:
+            tokens: from `enter`.
+            text: from `text_features`.
+        """
+        first, last = self._settings.first_block, self._settings.depth - 1
+        blocks = self._towers.image.blocks
+        for number, block in enumerate(blocks[first:last]):
+            tokens = self.deep_prompts(block, number, tokens)
+        prompts, auxiliary, attention = self.class_prompts(tokens, text)
+        tokens = torch.cat([tokens, prompts], 1)
+        features = self.space.image(self._towers.image.head(blocks[last](tokens)[:, 0]))
+        logits = cosine_logits(self.space, features, text)
+        return Answer(features, logits, auxiliary, attention, tokens)
+
+    def class_token_attention(self, answer: Answer) -> Tensor:
+        """Return what the class token pays to each patch in the last block: (n, patches)."""
+        leading = self._towers.image.leading
+        block = self._towers.image.blocks[self._settings.depth - 1]
+        rows = block.attention(answer.last_tokens)[:, 0]
+        return rows[:, leading : rows.shape[1] - len(self._settings.class_words)]
+
+    def class_difference(self, answer: Answer) -> Tensor:
+        """Return where the unhealthy class looks more than the healthy one: (n, patches)."""
+        leading = self._towers.image.leading
+        patches = answer.last_tokens.shape[1] - len(self._settings.class_words)
+        attention = answer.class_attention[:, :, leading:patches]
+        return (attention[:, 1] - attention[:, 0]).clamp(min=0)
+
+    def token_lengths(self, answer: Answer) -> Tensor:
+        """Return the norms of the patch tokens that enter the last block: (n, patches)."""
+        leading = self._towers.image.leading
+        patches = answer.last_tokens.shape[1] - len(self._settings.class_words)
+        return answer.last_tokens[:, leading:patches].norm(dim=-1)
+
+
+def trainable_groups(tuning: PromptTuning) -> dict[str, Sequence[nn.Parameter]]:
+    """Return what is learnt, in the groups that get rates of their own."""
+    return {
+        "visual": [*tuning.deep_prompts.parameters(), *tuning.class_prompts.parameters()],
+        "text": list(tuning.text_prompts.parameters()),
+        "space": list(tuning.space.parameters()),
+    }
