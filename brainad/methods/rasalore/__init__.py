@@ -1,0 +1,1 @@
+"""Weakly supervised by slice labels: prompt tuning, pseudo masks, region-aware segmentation."""

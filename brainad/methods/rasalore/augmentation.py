@@ -1,4 +1,4 @@
-"""Augmentation of eight-bit crops and their masks (specification 1.5): first drawn, then applied."""
+"""Augmentation of eight-bit crops and masks (specification 1.5): first drawn, then applied."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where images and texts meet: CLIP's own space, or learned projections (specification 2.5, 10.7)."""
+"""Where images and texts meet: the space of CLIP, or learned projections (2.5, 10.7)."""
 
 from __future__ import annotations
 
