@@ -101,4 +101,4 @@ def released_window(slice_: Grey) -> Window:
         return Window(top, left, bottom, right)
     above = SMALLEST // 2 - (bottom - top) // 2
     beside = SMALLEST // 2 - (right - left) // 2
-    return Window(top - above, left - beside, bottom + above - 1, right + beside - 1)
+    return Window(top - above, left - beside, bottom + above, right + beside)

@@ -60,6 +60,6 @@ def test_a_mask_survives_the_way_there_and_back() -> None:
     window = brain_window(np.where(brain, 200, 0).astype(np.uint8))
     assert (window.top, window.bottom, window.left, window.right) == (31, 210, 36, 175)
     picture = window.cut(np.where(lesion, 255, 0).astype(np.uint8), 256)
-    back = window.put_back(torch.from_numpy(picture).float() / 255, (240, 220)) > 0.5
+    back = window.put_back(torch.from_numpy(picture / np.float32(255)), (240, 220)) > 0.5
     both = (back & lesion).sum()
     assert 2 * both / (back.sum() + lesion.sum()) > 0.95

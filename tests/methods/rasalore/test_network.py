@@ -100,6 +100,8 @@ def test_three_steps_are_the_golden_ones(golden: Load, fill: Callable[..., Any])
     )
     mask = torch.from_numpy(case["mask_ddpt_in"])
     assert torch.equal(active_points(mask, size.points), targets.points)
+    zoom = 256 / targets.weak.shape[-1]
+    settings = LossSettings(sigma=10 * zoom, background_sigma=15 * zoom)
     optimiser = torch.optim.SGD(network.parameters(), float(case["lr"]), float(case["momentum"]))
     for step, expected in enumerate(case["losses_seg_pa_struct_total"]):
         drawing = network(images, "T2")
@@ -109,7 +111,7 @@ def test_three_steps_are_the_golden_ones(golden: Load, fill: Callable[..., Any])
                 torch.testing.assert_close(
                     found, torch.from_numpy(case[name]), rtol=1e-4, atol=1e-5
                 )
-        losses = [loss.mean() for loss in stage_two_loss(drawing, targets, LossSettings()).values()]
+        losses = [loss.mean() for loss in stage_two_loss(drawing, targets, settings).values()]
         total = torch.stack(losses).sum()
         measured = [loss.item() for loss in (*losses, total)]
         np.testing.assert_allclose(measured, expected, rtol=1e-3)
