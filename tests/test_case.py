@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+import pickle
 from pathlib import Path
 
 import pytest
@@ -22,12 +22,9 @@ def test_nothing_is_known_about_a_case_unless_it_is_said() -> None:
     assert labels == Labels("unknown", None, {}, None)
 
 
-def test_labels_cannot_be_changed() -> None:
-    labels = Labels()
-    with pytest.raises(FrozenInstanceError):
-        labels.label = "healthy"  # type: ignore[misc]
-    with pytest.raises(TypeError):
-        labels.slices[0] = True  # type: ignore[index]
+def test_a_case_travels_to_worker_processes() -> None:
+    case = Case("a", "a", {"T1": Path("a")}, "T1")
+    assert pickle.loads(pickle.dumps(case)) == case  # noqa: S301
 
 
 def test_levels_of_supervision_are_plain_words_in_files() -> None:

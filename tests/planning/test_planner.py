@@ -107,8 +107,8 @@ def test_raw_heads_without_labels() -> None:
         coregister=False,
         registration="affine",
         template="mni152",
-        working_shape=(224, 280, 238),
-        spacing_mm=10 / 14,
+        working_shape=(168, 196, 168),
+        spacing_mm=1.0,
         landmarks={"T1": (0.0, 50.0, 100.0)},
         slice_axis=2,
     )
@@ -123,7 +123,7 @@ def test_every_decision_has_its_reason() -> None:
         "bias field correction = on",
         "co-registration of channels = off",
         "registration = affine",
-        "working grid = 224 x 280 x 238 voxels of 0.7143 mm",
+        "working grid = 168 x 196 x 168 voxels of 1 mm",
         "slice axis = 2",
         "intensity standardisation = T1",
         "default configuration = codegraph3d",
@@ -141,7 +141,7 @@ def test_methods_plan_for_themselves_where_labels_allow() -> None:
             "seed": 1,
             "reasons": ["toys are simple"],
             "cases": 1,
-            "spacing_mm": 10 / 14,
+            "spacing_mm": 1.0,
             "threads": 2,
         }
     }

@@ -130,23 +130,23 @@ def test_registration(template: float, value: str) -> None:
 
 def test_working_grid_holds_the_template_brain_and_a_margin() -> None:
     shape, spacing_mm = rules.choose_working_grid(fingerprint(), BOX, "affine").value
-    assert spacing_mm == pytest.approx(10 / 14)
-    # 144, 180 and 154 mm plus 12 mm, in whole cells of 10 mm.
-    assert shape == (16 * 14, 20 * 14, 17 * 14)
+    assert spacing_mm == 1.0
+    # 144, 180 and 154 mm plus 12 mm, in whole cells of 14 mm.
+    assert shape == (12 * 14, 14 * 14, 12 * 14)
 
 
 def test_working_grid_with_a_wished_spacing() -> None:
-    shape, spacing_mm = rules.choose_working_grid(fingerprint(), BOX, "affine", 1.0).value
-    assert spacing_mm == 1.0
-    assert shape == (12 * 14, 14 * 14, 12 * 14)
+    shape, spacing_mm = rules.choose_working_grid(fingerprint(), BOX, "affine", 10 / 14).value
+    assert spacing_mm == pytest.approx(10 / 14)
+    assert shape == (16 * 14, 20 * 14, 17 * 14)
 
 
 def test_working_grid_grows_with_brains_that_stay_where_they_are() -> None:
     wide = case(brain_range_mm=((-72.0, 90.0), *BOX[1:]))
     shape, _ = rules.choose_working_grid(fingerprint(case(), wide), BOX, "none").value
-    assert shape == (20 * 14, 20 * 14, 17 * 14)
+    assert shape == (14 * 14, 14 * 14, 12 * 14)
     shape, _ = rules.choose_working_grid(fingerprint(case(), wide), BOX, "affine").value
-    assert shape == (16 * 14, 20 * 14, 17 * 14)
+    assert shape == (12 * 14, 14 * 14, 12 * 14)
 
 
 @pytest.mark.parametrize("spacing_mm", [0.0, -1.0, 0.2, 5.0, float("nan")])
