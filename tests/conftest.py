@@ -17,6 +17,10 @@ from brainad.case import Placement, PreparedCase
 from brainad.encoders.weights import fetch_weights
 from brainad.method import MethodSpec
 from brainad.methods.codegraph3d.plan import DEFAULT_ENCODER
+from brainad.methods.rasalore.network import NetworkSize
+from brainad.methods.rasalore.prompt_tuning import PromptSettings
+from brainad.methods.rasalore.stage_one import TuningSettings
+from brainad.methods.rasalore.stage_two import TrainingSettings
 from brainad.phantom import PhantomOptions
 from brainad.pipeline import planning
 from brainad.pipeline.cases import Share
@@ -120,6 +124,40 @@ QUICK_SETTINGS: Mapping[str, Mapping[str, Any]] = {
         "cell": 14,
         "slices_per_block": 1,
         "projected_width": 16,
+    },
+    "rasalore": {
+        "backbone": "tiny",
+        "prompts": PromptSettings(text_tokens=2, visual_tokens=2, depth=4, first_block=2),
+        "tuning": TuningSettings(
+            image_size=112,
+            slices_per_class=40,
+            space_epochs=20,
+            guidance_epochs=1,
+            epochs=8,
+            batch=8,
+            optimiser="adam",
+            visual_rate=0.01,
+            text_rate=0.002,
+            warm_up=1,
+        ),
+        "network": NetworkSize(
+            image=32,
+            points=8,
+            channels=(4, 8, 8, 16),
+            refiner=(8, 8),
+            activation=(8, 8),
+            upsampling=(8, 8),
+        ),
+        "training": TrainingSettings(
+            slices=40,
+            epochs=12,
+            channel_epochs=2,
+            batch=8,
+            optimiser="adam",
+            rate=3e-3,
+            clip=5.0,
+            healthy_share=0.25,
+        ),
     },
 }
 

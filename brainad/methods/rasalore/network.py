@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -105,9 +105,30 @@ class Rasalore(nn.Module):
             images: (n, 1, image, image) float, 0 … 255.
             name: of the image channel.
         """
-        first, features = self.encoder(images)
-        embeddings, activations = self.attention[name](self.refiner(first), self.points)
-        return Drawing(self.decoder(features, embeddings), activations, embeddings)
+        return self.draw({name: images})[name]
+
+    def draw(self, images: Mapping[str, Tensor]) -> dict[str, Drawing]:
+        """Draw the masks of slices of several image channels.
+
+        The shared parts see all of them in one batch, so that batch statistics in training are
+        those that the running statistics describe.
+
+        Args:
+            images: by name of the channel, (n, 1, image, image) float, 0 … 255; numbers may
+                differ.
+        """
+        counts = [len(batch) for batch in images.values()]
+        first, features = self.encoder(torch.cat(list(images.values())))
+        refined = self.refiner(first).split(counts)
+        seen = [self.attention[name](part, self.points) for name, part in zip(
+            images, refined, strict=True)]  # fmt: skip
+        logits = self.decoder(features, torch.cat([embeddings for embeddings, _ in seen]))
+        return {
+            name: Drawing(drawn, activations, embeddings)
+            for name, drawn, (embeddings, activations) in zip(
+                images, logits.split(counts), seen, strict=True
+            )
+        }
 
     def copy_attention(self, source: str) -> None:
         """Start the attention of every other channel from that of one that is trained."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from brainad.encoders.vision_language import VisionLanguage
-from brainad.methods.rasalore.shared_space import cosine_logits, join
+from brainad.methods.rasalore.shared_space import class_centres, cosine_logits, join
 from brainad.methods.rasalore.text_prompts import Position, TextPrompts
 from brainad.methods.rasalore.visual_prompts import ClassAwarePrompts, DeepPrompts
 
@@ -68,7 +68,7 @@ class PromptTuning(nn.Module):
     def __init__(self, towers: VisionLanguage, settings: PromptSettings) -> None:
         super().__init__()
         image = towers.image
-        self.space = join(towers)
+        self.space = join(towers, settings.class_words)
         self.text_prompts = TextPrompts(
             towers.text, settings.class_words, settings.text_tokens, settings.position
         )
@@ -81,10 +81,29 @@ class PromptTuning(nn.Module):
         self._towers = towers
         self._settings = settings
 
+    @property
+    def first_block(self) -> int:
+        """Number of frozen blocks before the first prompt."""
+        return self._settings.first_block
+
+    @property
+    def patch_size(self) -> int:
+        """Pixels along the edge of a patch."""
+        return self._towers.image.patch_size
+
+    @property
+    def device(self) -> torch.device:
+        """Where the towers are."""
+        return self._towers.image.device
+
     def hand_written(self) -> Tensor:
         """Return the frozen text features (classes, out_width) of hand-written prompts."""
         words = self._settings.class_words
         return self._towers.text.encode_words([_TEMPLATE.format(word) for word in words])
+
+    def class_centres(self) -> Tensor:
+        """Return the frozen features (classes, out_width) of several sentences per class."""
+        return class_centres(self._towers, self._settings.class_words)
 
     def text_features(self) -> Tensor:
         """Return the learnt text features in the shared space, not normalised."""
