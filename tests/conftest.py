@@ -17,6 +17,7 @@ from brainad.case import Placement, PreparedCase
 from brainad.encoders.weights import fetch_weights
 from brainad.method import MethodSpec
 from brainad.methods.codegraph3d.plan import DEFAULT_ENCODER
+from brainad.methods.rasalore.mask_making import MaskSettings
 from brainad.methods.rasalore.network import NetworkSize
 from brainad.methods.rasalore.prompt_tuning import PromptSettings
 from brainad.methods.rasalore.stage_one import TuningSettings
@@ -140,6 +141,7 @@ QUICK_SETTINGS: Mapping[str, Mapping[str, Any]] = {
             text_rate=0.002,
             warm_up=1,
         ),
+        "masks": MaskSettings(attention="evidence", inside_brain=True),
         "network": NetworkSize(
             image=32,
             points=8,

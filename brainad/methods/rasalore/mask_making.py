@@ -29,7 +29,8 @@ class MaskSettings:
 
     Args:
         attention: ``class_token``: what the class token pays to each patch (published);
-            ``class_difference``: where the unhealthy class looks more than the healthy one.
+            ``class_difference``: where the unhealthy class looks more than the healthy one;
+            ``evidence``: what each patch adds to the unhealthy class over the healthy one.
         without_outliers: leave out patches in which a transformer without registers parks
             global information.
         smoothing: standard deviation in patches.
@@ -38,7 +39,7 @@ class MaskSettings:
         smallest: pixels of a component that is kept; 0 keeps all.
     """
 
-    attention: Literal["class_token", "class_difference"] = "class_token"
+    attention: Literal["class_token", "class_difference", "evidence"] = "class_token"
     without_outliers: bool = False
     smoothing: float = 0.0
     threshold: float = 0.5
@@ -104,11 +105,15 @@ class MaskMaker:
         patch = self.tuning.patch_size
         grid = (self.frame.height // patch, self.frame.width // patch)
         with torch.no_grad():
-            answer = self.tuning.ask(slices.tokens(numbers), self.tuning.text_features())
-            if self.settings.attention == "class_token":
-                attention = self.tuning.class_token_attention(answer)
-            else:
-                attention = self.tuning.class_difference(answer)
+            text = self.tuning.text_features()
+            answer = self.tuning.ask(slices.tokens(numbers), text)
+            match self.settings.attention:
+                case "class_token":
+                    attention = self.tuning.class_token_attention(answer)
+                case "class_difference":
+                    attention = self.tuning.class_difference(answer)
+                case "evidence":
+                    attention = self.tuning.class_evidence(answer, text)
             lengths = self.tuning.token_lengths(answer).cpu().unflatten(1, grid)
         maps = attention.cpu().unflatten(1, grid)
         if self.settings.without_outliers:

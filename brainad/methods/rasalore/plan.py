@@ -167,10 +167,11 @@ def _choose_tuning(
 
 
 def _choose_masks(backbone: str, spacing_mm: float) -> MaskSettings:
-    """Grids finer than that of CLIP ViT-B/32 give ragged maps, which are cleaned."""
+    """CLIP as published; the embedded pair has a finer grid and a class token that wanders."""
     if backbone != EMBEDDED:
         return MaskSettings()
     return MaskSettings(
+        attention="evidence",
         without_outliers=True,
         smoothing=0.7,
         inside_brain=True,

@@ -143,9 +143,15 @@ class PromptTuning(nn.Module):
             tokens = self.deep_prompts(block, number, tokens)
         prompts, auxiliary, attention = self.class_prompts(tokens, text)
         tokens = torch.cat([tokens, prompts], 1)
-        features = self.space.image(self._towers.image.head(blocks[last](tokens)[:, 0]))
+        features = self._finish(tokens)
         logits = cosine_logits(self.space, features, text)
         return Answer(features, logits, auxiliary, attention, tokens)
+
+    def _finish(self, tokens: Tensor) -> Tensor:
+        """Run the last block and return image features in the shared space."""
+        image = self._towers.image
+        last = image.blocks[self._settings.depth - 1]
+        return self.space.image(image.head(last(tokens)[:, 0]))
 
     def class_token_attention(self, answer: Answer) -> Tensor:
         """Return what the class token pays to each patch in the last block: (n, patches)."""
@@ -160,6 +166,22 @@ class PromptTuning(nn.Module):
         patches = answer.last_tokens.shape[1] - len(self._settings.class_words)
         attention = answer.class_attention[:, :, leading:patches]
         return (attention[:, 1] - attention[:, 0]).clamp(min=0)
+
+    def class_evidence(self, answer: Answer, text: Tensor) -> Tensor:
+        """Return what each patch adds to the unhealthy class over the healthy one: (n, patches).
+
+        The gradient of the difference of both logits, times what sets a token that enters the
+        last block apart from the mean of all patches; what speaks for health counts as 0.
+        """
+        with torch.enable_grad():
+            tokens = answer.last_tokens.detach().requires_grad_()
+            logits = cosine_logits(self.space, self._finish(tokens), text.detach())
+            (gradient,) = torch.autograd.grad((logits[:, 1] - logits[:, 0]).sum(), tokens)
+        leading = self._towers.image.leading
+        patches = slice(leading, tokens.shape[1] - len(self._settings.class_words))
+        unusual = answer.last_tokens[:, patches]
+        unusual = unusual - unusual.mean(1, keepdim=True)
+        return (gradient[:, patches] * unusual).sum(-1).clamp(min=0).detach()
 
     def token_lengths(self, answer: Answer) -> Tensor:
         """Return the norms of the patch tokens that enter the last block: (n, patches)."""

@@ -238,6 +238,19 @@ def test_the_difference_of_classes_is_never_negative(tuning: PromptTuning) -> No
     assert (difference >= 0).all()
 
 
+def test_evidence_points_at_the_class(tuning: PromptTuning) -> None:
+    text = tuning.text_features()
+    answer = tuning.ask(tuning.enter(torch.rand(3, 28, 28)), text)
+    evidence = tuning.class_evidence(answer, text)
+    assert evidence.shape == (3, 4)
+    assert not evidence.requires_grad
+    assert (evidence >= 0).all()
+    against = tuning.class_evidence(answer, text.flip(0))
+    assert ((evidence > 0) & (against > 0)).sum() == 0
+    assert ((evidence > 0) | (against > 0)).float().mean() > 0.9
+    assert all(parameter.grad is None for parameter in tuning.parameters())
+
+
 def test_published_size_of_what_is_learnt() -> None:
     deep, aware = DeepPrompts(11, 10, 768), ClassAwarePrompts(768, 512, 2)
     learnt = sum(p.numel() for module in (deep, aware) for p in module.parameters()) + 16 * 512
