@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
 from brainad.arrays import ArrayFolder
-from brainad.case import PreparedCase, Supervision, TrainingCase
+from brainad.case import PreparedCase, Supervision
 from brainad.cli.tables import format_table
 from brainad.files import read_json, value_hash, write_csv, write_json
 from brainad.methods import rasalore
@@ -39,6 +39,7 @@ from brainad.methods.rasalore.grey import gamma_corrected
 from brainad.methods.rasalore.losses import LossSettings
 from brainad.methods.rasalore.plan import RasalorePlan
 from brainad.methods.rasalore.protocol import (
+    FEW_PIXELS,
     published_label,
     published_slices,
     published_split,
@@ -69,8 +70,6 @@ PATIENTS = 40
 TRAINING_SHARE = 0.6
 CHANNELS = ("T2", "T1", "FLAIR")
 AXIS = 2
-# Lesion voxels of a slice that is scored.
-FEW_PIXELS = 200
 
 
 def _as_planned(plan: RasalorePlan) -> RasalorePlan:
@@ -142,18 +141,15 @@ class Benchmark:
         for mask in sorted((self.raw / "labelsTr").glob("*.nii.gz")):
             shutil.move(mask, self.masks / mask.name)
         shutil.rmtree(self.raw / "labelsTr", ignore_errors=True)
-        few = FEW_PIXELS / edge**2
         rows = []
         for name in self.training:
             lesion = np.asarray(read_volume(self.masks / f"{name}.nii.gz").data) > 0
             for index in published_slices(lesion.shape[AXIS]):
-                area = np.take(lesion, index, AXIS)
-                label = published_label(np.kron(area, np.ones((1, 1)))) if edge == 1 else (
-                    0 if not area.any() else 1 if area.sum() > few else -1)  # fmt: skip
+                label = published_label(np.take(lesion, index, AXIS), FEW_PIXELS / edge**2)
                 if label >= 0:
-                    words = ("normal", "anomalous")
-                    rows.append({"case_id": name, "axis": AXIS, "slice_index": index,
-                                 "label": words[label]})  # fmt: skip
+                    rows.append(
+                        {"case_id": name, "axis": AXIS, "slice_index": index, "label": label}
+                    )
         write_csv(self.raw / "slices.csv", ("case_id", "axis", "slice_index", "label"), rows)
 
     def prepare(self, resources: Resources) -> tuple[Plan, Path]:

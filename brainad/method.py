@@ -131,11 +131,11 @@ class Overlay:
 
 
 @runtime_checkable
-class ShowingMethod(Method, Protocol):
-    """A method that draws while it learns what a person should look at."""
+class ShowingMethod(Protocol):
+    """What a method does beside its work if it draws masks for itself while it learns."""
 
     def overlays(self) -> Sequence[Overlay]:
-        """Return examples of what the last `fit` drew; empty before it."""
+        """Return what the last `fit` drew; empty before it."""
 
 
 @dataclass(frozen=True)

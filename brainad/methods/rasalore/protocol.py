@@ -13,7 +13,7 @@ SliceLabel = Literal[-1, 0, 1]
 
 _MARGIN = 15
 # Slices with fewer lesion pixels than this, but some, are neither healthy nor unhealthy.
-_FEW_PIXELS = 200
+FEW_PIXELS = 200
 
 
 def published_slices(depth: int) -> range:
@@ -21,12 +21,17 @@ def published_slices(depth: int) -> range:
     return range(_MARGIN, depth - _MARGIN)
 
 
-def published_label(lesion: NDArray[np.bool_]) -> SliceLabel:
-    """Return 1 (unhealthy), 0 (healthy) or -1 (left out) for a slice's lesion mask."""
+def published_label(lesion: NDArray[np.bool_], few_pixels: float = FEW_PIXELS) -> SliceLabel:
+    """Return 1 (unhealthy), 0 (healthy) or -1 (left out) for a slice's lesion mask.
+
+    Args:
+        lesion: (rows, columns).
+        few_pixels: a slice with more is unhealthy; with fewer, but some, it is left out.
+    """
     pixels = int(np.count_nonzero(lesion))
     if pixels == 0:
         return 0
-    return 1 if pixels > _FEW_PIXELS else -1
+    return 1 if pixels > few_pixels else -1
 
 
 def published_split(patients: Sequence[str], share: float = 0.8, seed: int = 42) -> list[str]:

@@ -10,9 +10,12 @@ from brainad.encoders.vision_language import VisionLanguage, load_vision_languag
 from brainad.methods.rasalore.shared_space import (
     AlignedSpace,
     LearnedSpace,
+    class_centres,
     cosine_logits,
     join,
 )
+
+WORDS = ("Healthy", "Unhealthy")
 
 
 @pytest.fixture
@@ -21,7 +24,7 @@ def towers(tmp_path: Path) -> VisionLanguage:
 
 
 def test_towers_that_know_each_other_keep_their_space(towers: VisionLanguage) -> None:
-    space = join(replace(towers, scale=20.0))
+    space = join(replace(towers, scale=20.0), WORDS)
     assert isinstance(space, AlignedSpace)
     assert not list(space.parameters())
     features = torch.randn(3, 4)
@@ -32,7 +35,7 @@ def test_towers_that_know_each_other_keep_their_space(towers: VisionLanguage) ->
 
 
 def test_strangers_get_projections(towers: VisionLanguage) -> None:
-    space = join(towers)
+    space = join(towers, WORDS)
     assert isinstance(space, LearnedSpace)
     images = space.image(torch.randn(3, towers.image.out_width))
     texts = space.text(torch.randn(2, towers.text.out_width))
@@ -41,3 +44,13 @@ def test_strangers_get_projections(towers: VisionLanguage) -> None:
     with torch.no_grad():
         space.log_scale.fill_(9.0)
     assert space.scale.item() == pytest.approx(100)
+
+
+def test_texts_of_the_classes_are_pulled_apart_by_centring(towers: VisionLanguage) -> None:
+    space = join(towers, WORDS)
+    features = class_centres(towers, WORDS)
+    plain, centred = (
+        torch.nn.functional.cosine_similarity(*pair, dim=0)
+        for pair in (features, space.text(features))
+    )
+    assert centred < plain
