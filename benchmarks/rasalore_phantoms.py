@@ -19,7 +19,7 @@ import argparse
 import logging
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,12 @@ from brainad.arrays import ArrayFolder
 from brainad.case import PreparedCase, Supervision
 from brainad.cli.tables import format_table
 from brainad.files import read_json, value_hash, write_csv, write_json
-from brainad.methods import rasalore
+from brainad.method import Overlay
 from brainad.methods.rasalore.crop import brain_window
 from brainad.methods.rasalore.examples import grey_slice
 from brainad.methods.rasalore.grey import gamma_corrected
 from brainad.methods.rasalore.losses import LossSettings
+from brainad.methods.rasalore.method import RASALoRE
 from brainad.methods.rasalore.plan import RasalorePlan
 from brainad.methods.rasalore.protocol import (
     FEW_PIXELS,
@@ -88,7 +89,7 @@ def _class_token(plan: RasalorePlan) -> RasalorePlan:
     return replace(_bridge_alone(plan), masks=replace(plan.masks, attention="class_token"))
 
 
-VARIANTS = {
+VARIANTS: Mapping[str, Callable[[RasalorePlan], RasalorePlan]] = {
     "default": _as_planned,
     "t2": _bridge_alone,
     "no_structural": lambda plan: _losses(plan, replace(plan.losses, structural=0.0)),
@@ -184,7 +185,7 @@ def run(benchmark: Benchmark, variant: str, toy: bool) -> dict[str, Any]:
     cases = TrainingCases(prepared, truths, benchmark.training, Supervision.SLICE)
     work = benchmark.home / "training" / variant
     session = FolderSession(work, key, benchmark.home / "training" / "arrays" / variant)
-    method = rasalore.SPEC.build(settings, resources)
+    method = RASALoRE(settings, resources)
     started = time.perf_counter()
     method.fit(cases, session)
     minutes = (time.perf_counter() - started) / 60
@@ -197,7 +198,7 @@ def run(benchmark: Benchmark, variant: str, toy: bool) -> dict[str, Any]:
 
 
 def _pseudo_mask_scores(
-    benchmark: Benchmark, cases: TrainingCases, overlays: Any
+    benchmark: Benchmark, cases: TrainingCases, overlays: Sequence[Overlay]
 ) -> dict[str, float]:
     """Score the masks of the training slices; they are binary for both measures, as published."""
     lesions = {t.case.case_id: benchmark.lesion(t.case) for t in cases}
@@ -212,7 +213,7 @@ def _pseudo_mask_scores(
 
 
 def _test_scores(
-    benchmark: Benchmark, prepared: PreparedFolder, settings: RasalorePlan, method: Any
+    benchmark: Benchmark, prepared: PreparedFolder, settings: RasalorePlan, method: RASALoRE
 ) -> dict[str, float]:
     """Score the test cases with all channels together and with each alone."""
     names = sorted({p.name.removesuffix(".nii.gz") for p in benchmark.masks.glob("*.nii.gz")})

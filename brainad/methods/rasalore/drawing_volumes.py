@@ -12,7 +12,7 @@ from brainad.case import PreparedCase
 from brainad.methods.rasalore.crop import brain_window
 from brainad.methods.rasalore.examples import brain_slices, grey_slice
 from brainad.methods.rasalore.grey import gamma_corrected
-from brainad.methods.rasalore.network import Rasalore
+from brainad.methods.rasalore.network import Drawing, Rasalore
 
 # A case is as anomalous as so many of its most anomalous voxels in one slice.
 _TELLING_VOXELS = 200
@@ -44,8 +44,8 @@ def draw_case(
     here = [name for name in channels if name in case.images]
     first = np.asarray(case.images[here[0]])
     indices = brain_slices(case, here[0], axis, least_pixels)
-    drawn = np.zeros(first.shape, dtype=np.float32)
-    planes = np.moveaxis(drawn, axis, 0)
+    drawn: NDArray[np.float32] = np.zeros(first.shape, dtype=np.float32)
+    planes: NDArray[np.float32] = np.moveaxis(drawn, axis, 0)
     for start in range(0, indices.size, batch):
         chosen = indices[start : start + batch]
         greys = {
@@ -78,4 +78,5 @@ def slice_scores(drawn: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
 @torch.no_grad()
 def _logits(network: Rasalore, name: str, pictures: NDArray[np.uint8]) -> torch.Tensor:
     images = torch.from_numpy(pictures.astype(np.float32))[:, None]
-    return network(images.to(network.points.device), name).logits
+    drawing: Drawing = network(images.to(network.points.device), name)
+    return drawing.logits

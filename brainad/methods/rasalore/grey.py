@@ -13,12 +13,16 @@ _TINY = 1e-8
 def full_range(slice_: NDArray[np.floating]) -> Grey:
     """Scale a slice from its smallest to its largest value, as the published export does."""
     smallest, largest = slice_.min(), slice_.max()
-    return np.trunc(255 * (slice_ - smallest) / (largest - smallest + _TINY)).astype(np.uint8)
+    scaled: Grey = np.trunc(255 * (slice_ - smallest) / (largest - smallest + _TINY)).astype(
+        np.uint8
+    )
+    return scaled
 
 
 def fixed_range(slices: NDArray[np.float32]) -> Grey:
     """Scale values 0 … 1 to 0 … 255; what lies beyond is clipped."""
-    return np.trunc(255 * slices.clip(0, 1)).astype(np.uint8)
+    levels: Grey = np.trunc(255 * slices.clip(0, 1)).astype(np.uint8)
+    return levels
 
 
 def gamma_corrected(slice_: Grey) -> Grey:

@@ -128,7 +128,8 @@ class PromptTuning(nn.Module):
         with torch.no_grad():
             image = self._towers.image
             tokens = image.run(tokens, self._settings.first_block, self._settings.depth)
-            return image.head(tokens[:, 0])
+            features: Tensor = image.head(tokens[:, 0])
+        return features
 
     def ask(self, tokens: Tensor, text: Tensor) -> Answer:
         """Run the prompted blocks.
@@ -181,13 +182,15 @@ class PromptTuning(nn.Module):
         patches = slice(leading, tokens.shape[1] - len(self._settings.class_words))
         unusual = answer.last_tokens[:, patches]
         unusual = unusual - unusual.mean(1, keepdim=True)
-        return (gradient[:, patches] * unusual).sum(-1).clamp(min=0).detach()
+        evidence: Tensor = (gradient[:, patches] * unusual).sum(-1).clamp(min=0)
+        return evidence.detach()
 
     def token_lengths(self, answer: Answer) -> Tensor:
         """Return the norms of the patch tokens that enter the last block: (n, patches)."""
         leading = self._towers.image.leading
         patches = answer.last_tokens.shape[1] - len(self._settings.class_words)
-        return answer.last_tokens[:, leading:patches].norm(dim=-1)
+        lengths: Tensor = answer.last_tokens[:, leading:patches].norm(dim=-1)
+        return lengths
 
 
 def trainable_groups(tuning: PromptTuning) -> dict[str, Sequence[nn.Parameter]]:

@@ -49,7 +49,8 @@ def released_map(attention: NDArray[np.float32], size: int) -> Grey:
     """
     small = np.trunc(255 * attention).astype(np.uint8)
     large = np.asarray(Image.fromarray(small).resize((size, size), Image.Resampling.BICUBIC))
-    return np.trunc(255 * (large / large.max())).astype(np.uint8)
+    levels: Grey = np.trunc(255 * (large / large.max())).astype(np.uint8)
+    return levels
 
 
 def without_outliers(attention: Tensor, lengths: Tensor) -> Tensor:

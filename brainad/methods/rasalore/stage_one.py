@@ -19,7 +19,7 @@ from brainad.methods.rasalore.prompt_losses import Logits, guided_loss, tuning_l
 from brainad.methods.rasalore.prompt_tuning import Answer, PromptTuning, trainable_groups
 from brainad.methods.rasalore.schedules import prompt_rate
 from brainad.methods.rasalore.shared_space import LearnedSpace, cosine_logits
-from brainad.training.loop import run_epochs
+from brainad.training.loop import Stateful, run_epochs
 from brainad.training.sampling import shuffled_batches
 from brainad.training.seeding import stream_seed
 
@@ -139,7 +139,7 @@ def _find_space(
             losses.append(loss.item())
         return {"loss": float(np.mean(losses))}
 
-    parts = {"space": tuning.space, "optimiser": optimiser}
+    parts: Mapping[str, Stateful] = {"space": tuning.space, "optimiser": optimiser}
     run_epochs(SPACE_STAGE, settings.space_epochs, parts, epoch, seed, session)
     with torch.no_grad():
         healthy, unhealthy = F.normalize(tuning.space.text(texts), dim=1)
@@ -178,7 +178,7 @@ class _Tuner:
         )
 
     def run(self, session: Session) -> None:
-        parts = {"tuning": self._tuning, "optimiser": self._optimiser}
+        parts: Mapping[str, Stateful] = {"tuning": self._tuning, "optimiser": self._optimiser}
         epochs = self._settings.epochs
         run_epochs(PROMPT_STAGE, epochs, parts, self._epoch, self._seed, session)
 

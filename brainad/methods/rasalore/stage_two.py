@@ -24,7 +24,7 @@ from brainad.methods.rasalore.network import Drawing, NetworkSize, Rasalore
 from brainad.methods.rasalore.points import active_points
 from brainad.methods.rasalore.schedules import halving_rate, prompt_rate
 from brainad.methods.rasalore.stage_one import make_optimiser
-from brainad.training.loop import run_epochs
+from brainad.training.loop import Stateful, run_epochs
 from brainad.training.sampling import shuffled_batches
 from brainad.training.seeding import stream_seed
 
@@ -133,7 +133,7 @@ class NetworkTrainer:
                 name: float(np.mean([losses[name] for losses in measured])) for name in measured[0]
             }
 
-        parts = {"network": self._network, "optimiser": optimiser}
+        parts: Mapping[str, Stateful] = {"network": self._network, "optimiser": optimiser}
         run_epochs(stage, epochs, parts, epoch, self._seed, session)
         self._network.eval()
 

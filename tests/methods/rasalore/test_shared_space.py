@@ -50,7 +50,7 @@ def test_texts_of_the_classes_are_pulled_apart_by_centring(towers: VisionLanguag
     space = join(towers, WORDS)
     features = class_centres(towers, WORDS)
     plain, centred = (
-        torch.nn.functional.cosine_similarity(*pair, dim=0)
+        torch.nn.functional.cosine_similarity(pair[0], pair[1], dim=0)
         for pair in (features, space.text(features))
     )
     assert centred < plain
