@@ -7,7 +7,14 @@ import logging
 from pathlib import Path
 
 from brainad.cli.arguments import Parser
-from brainad.cli.flags import add_budget_flag, add_process_flag, processes_of, resources_of
+from brainad.cli.flags import (
+    add_budget_flag,
+    add_process_flag,
+    add_rate_flag,
+    processes_of,
+    rate_of,
+    resources_of,
+)
 from brainad.cli.progress import make_watch
 from brainad.cli.runner import EXIT_CASES_FAILED, EXIT_DONE, run
 from brainad.errors import UsageError
@@ -27,8 +34,7 @@ def main() -> None:
     )
     parser.flag("-i", required=True, metavar="FOLDER", help="folder with healthy scans")
     parser.flag("-o", required=True, metavar="FOLDER", help="bank to write")
-    parser.flag("-fpr", type=float, default=0.05,
-                help="share of healthy people that may be flagged (default 0.05)")  # fmt: skip
+    add_rate_flag(parser)
     parser.flag("--overwrite", action="store_true", help="replace a bank that exists")
     add_process_flag(parser)
     add_budget_flag(parser)
@@ -41,8 +47,7 @@ def _build(arguments: argparse.Namespace) -> int:
     bank = Path(arguments.o)
     if bank.exists() and not arguments.overwrite:
         raise UsageError("the bank exists already", str(bank), "choose a new name or --overwrite")
-    if not 0 < arguments.fpr < 1:
-        raise UsageError(f"-fpr is {arguments.fpr}", "-fpr", "choose a rate between 0 and 1")
+    fpr = rate_of(arguments)
     resources = resources_of(arguments)
     source = Path(arguments.i)
     choose = model_planned_here(
@@ -53,7 +58,7 @@ def _build(arguments: argparse.Namespace) -> int:
     )
     options = FolderOptions(processes=processes_of(arguments), device=resources.device)
     watch = make_watch(arguments.disable_progress_bar, arguments.quiet)
-    report = build_bank(source, bank, choose, options, arguments.fpr, watch)
+    report = build_bank(source, bank, choose, options, fpr, watch)
     print(f"{bank}: {len(report.used)} scans; thresholds from {report.threshold_source}")
     for name, reason in report.left_out.items():
         _log.warning("left out %s: %s", name, reason)

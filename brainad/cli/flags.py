@@ -6,6 +6,7 @@ import argparse
 import logging
 
 from brainad.cli.arguments import Parser, count
+from brainad.errors import UsageError
 from brainad.pipeline.cases import Share
 from brainad.pipeline.resources import SECONDS_PER_CASE, measure_resources, process_count
 from brainad.plan import Resources
@@ -66,3 +67,21 @@ def add_process_flag(parser: Parser) -> None:
 def processes_of(arguments: argparse.Namespace) -> int:
     """Return the number of worker processes that was asked for, or what fits the machine."""
     return max(1, arguments.np) if arguments.np is not None else process_count()
+
+
+def add_rate_flag(parser: Parser) -> None:
+    """Add the false positive rate that thresholds are chosen for."""
+    parser.flag("-fpr", type=float, default=0.05,
+                help="share of healthy people that may be flagged (default 0.05)")  # fmt: skip
+
+
+def rate_of(arguments: argparse.Namespace) -> float:
+    """Return the false positive rate.
+
+    Raises:
+        UsageError: it is not between 0 and 1.
+    """
+    rate: float = arguments.fpr
+    if not 0 < rate < 1:
+        raise UsageError(f"-fpr is {rate}", "-fpr", "choose a rate between 0 and 1")
+    return rate

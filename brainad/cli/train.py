@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from brainad.cli.arguments import Parser
-from brainad.cli.flags import ROLES, workspace_of
+from brainad.cli.flags import ROLES, add_rate_flag, rate_of, workspace_of
 from brainad.cli.progress import make_watch
 from brainad.cli.runner import EXIT_DONE, log_to_file, run
 from brainad.errors import UsageError
@@ -32,8 +32,7 @@ def main() -> None:
     parser.add_argument("fold", metavar="FOLD", nargs="?", default=ALL,
                         help="0 to 4, or all (default all)")  # fmt: skip
     parser.flag("-seed", type=int, help="start of every random choice (default: planned)")
-    parser.flag("-fpr", type=float, default=0.05,
-                help="share of healthy people that may be flagged (default 0.05)")  # fmt: skip
+    add_rate_flag(parser)
     parser.flag("--c", "--continue_training", dest="c", action="store_true",
                 help="accepted; training always continues")  # fmt: skip
     parser.flag("--val", action="store_true", help="only judge the held-out cases again")
@@ -45,8 +44,7 @@ def main() -> None:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    if not 0 < arguments.fpr < 1:
-        raise UsageError(f"-fpr is {arguments.fpr}", "-fpr", "choose a rate between 0 and 1")
+    fpr = rate_of(arguments)
     workspace = workspace_of(arguments)
     raw = workspace.dataset_folder(arguments.dataset)
     derived = workspace.preprocessed_folder(raw)
@@ -58,7 +56,7 @@ def _train(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         overwrite=arguments.overwrite,
         validate_only=arguments.val,
-        fpr=arguments.fpr,
+        fpr=fpr,
     )
     watch = make_watch(arguments.disable_progress_bar, arguments.quiet)
     report = train_fold(fold, resources, options, watch)

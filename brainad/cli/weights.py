@@ -1,4 +1,4 @@
-"""brainad_download_weights: fetch what nothing else fetches, the demo excepted."""
+"""brainad_download_weights: besides the demo, the only command that uses the network."""
 
 from __future__ import annotations
 

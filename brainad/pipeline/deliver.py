@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from brainad.case import Case, PreparedCase
 from brainad.evaluation.calibration import conformal_p_value
@@ -160,30 +161,51 @@ class Deliverer:
 
     def _marker(self, case: Case, key: str, result: Result) -> Marker:
         delivery = self._delivery
-        extent = scoring.extent(result.mask, result.slice_scores)
         healthy = delivery.calibration.healthy_scores
-        row = {
-            "case_id": case.case_id,
-            "score": round(result.score, 6),
-            "score_raw": result.score_raw,
-            "prediction": int(result.score >= scoring.DECISION),
-            "threshold": scoring.DECISION,
+        origin = {
             "p_value": conformal_p_value(result.score_raw, healthy) if healthy else None,
-            "anomalous_volume_mm3": round(extent.anomalous_volume_mm3, 1),
-            "largest_component_mm3": round(extent.largest_component_mm3, 1),
-            "max_slice_axis": result.slice_axis,
-            "max_slice_index": extent.max_slice_index,
-            "n_slices": len(result.slice_scores),
             "channels_used": " ".join(c for c in delivery.channels if c in case.images),
             "channels_missing": " ".join(c for c in delivery.channels if c not in case.images),
-            "warnings": "; ".join(result.warnings),
             "runtime_s": round(delivery.seconds.get(case.case_id, 0.0), 1),
             "device": delivery.device,
             "model_id": delivery.model_id,
-            "status": "warning" if result.warnings else "ok",
         }
-        slices = tuple(round(float(score), 5) for score in result.slice_scores)
-        return Marker(key, row, result.slice_axis, slices, None, to_table(delivery.calibration))
+        return result_marker(key, result, origin, to_table(delivery.calibration))
+
+
+def result_marker(
+    key: str,
+    result: Result,
+    origin: Mapping[str, object],
+    calibration: Mapping[str, Any] | None,
+) -> Marker:
+    """Make the marker of a finished case.
+
+    Args:
+        key: identifies what the result was made from.
+        result: what is delivered.
+        origin: the columns of the patient table that the result does not tell: p_value,
+            channels_used, channels_missing, runtime_s, device, model_id.
+        calibration: thresholds, or None if the result has none of its own.
+    """
+    extent = scoring.extent(result.mask, result.slice_scores)
+    row = {
+        "case_id": result.case_id,
+        "score": round(result.score, 6),
+        "score_raw": result.score_raw,
+        "prediction": int(result.score >= scoring.DECISION),
+        "threshold": scoring.DECISION,
+        "anomalous_volume_mm3": round(extent.anomalous_volume_mm3, 1),
+        "largest_component_mm3": round(extent.largest_component_mm3, 1),
+        "max_slice_axis": result.slice_axis,
+        "max_slice_index": extent.max_slice_index,
+        "n_slices": len(result.slice_scores),
+        "warnings": "; ".join(result.warnings),
+        "status": "warning" if result.warnings else "ok",
+        **origin,
+    }
+    slices = tuple(round(float(score), 5) for score in result.slice_scores)
+    return Marker(key, row, result.slice_axis, slices, None, calibration)
 
 
 def failure_marker(case_id: str, failure: Failure, files: Sequence[str]) -> Marker:

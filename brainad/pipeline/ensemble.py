@@ -15,7 +15,7 @@ from brainad.inference import scoring
 from brainad.inference.outputs import Marker, OutputFolder
 from brainad.nifti import read_volume
 from brainad.pipeline.cases import Outcome, Watch, attempt, unwatched
-from brainad.pipeline.deliver import failure_marker
+from brainad.pipeline.deliver import failure_marker, result_marker
 from brainad.plan import FORMAT_VERSION
 from brainad.prediction import Result
 from brainad.volume import Volume
@@ -179,27 +179,13 @@ def _average(members: Sequence[Member], markers: Sequence[Marker], minimum_mm3: 
 
 
 def _marker(key: str, result: Result, rows: Sequence[Any]) -> Marker:
-    extent = scoring.extent(result.mask, result.slice_scores)
     used = dict.fromkeys(name for row in rows for name in str(row["channels_used"]).split())
-    row = {
-        "case_id": result.case_id,
-        "score": round(result.score, 6),
-        "score_raw": result.score_raw,
-        "prediction": int(result.score >= scoring.DECISION),
-        "threshold": scoring.DECISION,
+    origin = {
         "p_value": None,
-        "anomalous_volume_mm3": round(extent.anomalous_volume_mm3, 1),
-        "largest_component_mm3": round(extent.largest_component_mm3, 1),
-        "max_slice_axis": result.slice_axis,
-        "max_slice_index": extent.max_slice_index,
-        "n_slices": len(result.slice_scores),
         "channels_used": " ".join(used),
         "channels_missing": "",
-        "warnings": "; ".join(result.warnings),
         "runtime_s": round(sum(float(row["runtime_s"]) for row in rows), 1),
         "device": rows[0]["device"],
         "model_id": value_hash([row["model_id"] for row in rows]),
-        "status": "warning" if result.warnings else "ok",
     }
-    slices = tuple(round(float(score), 5) for score in result.slice_scores)
-    return Marker(key, row, result.slice_axis, slices, None, None)
+    return result_marker(key, result, origin, None)

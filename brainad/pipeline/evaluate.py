@@ -100,7 +100,6 @@ def evaluate_folder(truth: TruthFolder, predictions: Path) -> Summary:
     Args:
         truth: every case that is expected.
         predictions: output folder of a prediction.
-
     """
     output = OutputFolder(predictions)
     case_ids = sorted(truth.masks)
