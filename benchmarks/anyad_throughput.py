@@ -29,8 +29,8 @@ from brainad.methods.anyad.optimiser import StableAdamW
 from brainad.methods.anyad.plan import AnyADPlan, make_plan
 from brainad.methods.anyad.subsets import draw_subset
 from brainad.methods.anyad.training import Batch, batch_terms, measure_statistics
-from brainad.plan import Fingerprint, PreprocessingPlan
 from brainad.pipeline.resources import measure_resources
+from brainad.plan import Fingerprint, PreprocessingPlan
 from brainad.training.session import FolderSession
 from brainad.volume import centred_grid
 from brainad.workspace import find_workspace
