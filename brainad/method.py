@@ -127,6 +127,8 @@ class MethodSpec(Generic[P]):
         plan_type: the method's own settings.
         plan: the rule that makes them.
         build: constructor; loads nothing but its encoder.
+        map_threshold: decision threshold of map and slice scores, where these are probabilities
+            that were learnt from the truth; None has it chosen from held-out cases.
     """
 
     name: str
@@ -137,3 +139,4 @@ class MethodSpec(Generic[P]):
     plan_type: type[P]
     plan: Callable[[Fingerprint, PreprocessingPlan, Resources], P]
     build: Callable[[P, Resources], Method]
+    map_threshold: float | None = None

@@ -136,6 +136,7 @@ class Resources:
         weights: folder with pretrained weights.
         encoders: names of the encoders whose weights are at hand.
         seconds_per_case: time budget for encoding one case.
+        vision_language: names of the encoders of images and texts whose weights are at hand.
     """
 
     device: str
@@ -144,6 +145,7 @@ class Resources:
     weights: Path
     encoders: tuple[str, ...]
     seconds_per_case: float
+    vision_language: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

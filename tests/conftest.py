@@ -21,6 +21,7 @@ from brainad.encoders.weights import fetch_weights
 from brainad.files import read_csv
 from brainad.inference.outputs import PATIENT_COLUMNS
 from brainad.method import MethodSpec
+from brainad.methods.medsad_clip.network import NetworkSettings
 from brainad.phantom import PhantomOptions
 from brainad.pipeline import planning
 from brainad.pipeline.cases import Share, Watch, unwatched
@@ -39,7 +40,8 @@ DATA = Path(__file__).parent / "data"
 
 def pytest_sessionstart() -> None:
     """Fetch the embedded weights once, like brainad_download_weights; the tests have no network."""
-    fetch_weights(DEFAULT_ENCODER, find_workspace({}).weights)
+    for name in (DEFAULT_ENCODER, "all_minilm_l6_v2"):
+        fetch_weights(name, find_workspace({}).weights)
 
 
 @pytest.fixture
@@ -123,6 +125,29 @@ QUICK_SETTINGS: Mapping[str, Mapping[str, Any]] = {
         "cell": 14,
         "slices_per_block": 1,
         "projected_width": 16,
+    },
+    "medsad_clip": {
+        "encoder": "tiny",
+        "longest_side": 112,
+        "taps": (2, 4),
+        "network": NetworkSettings(
+            taps=2,
+            shared_width=32,
+            adapter_design="normalised",
+            mix=(0.9, 0.05, 0.05),
+            learnable_tokens=4,
+            segmentation="cross_attention",
+            attention_heads=2,
+            rescale_attention=True,
+            decoder_widths=(32, 16, 16),
+            decoder_groups=4,
+            temperature=10.0,
+            learn_temperature=True,
+        ),
+        "rate": 2e-3,
+        "epochs": 4,
+        "batches_per_epoch": 10,
+        "batch": 8,
     },
     "anyad": {
         "encoder": "tiny",

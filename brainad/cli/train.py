@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from brainad.cli.arguments import Parser
-from brainad.cli.flags import workspace_of
+from brainad.cli.flags import ROLES, workspace_of
 from brainad.cli.progress import make_watch
 from brainad.cli.runner import EXIT_DONE, log_to_file, run
 from brainad.errors import UsageError
@@ -40,7 +40,7 @@ def main() -> None:
     parser.flag("--overwrite", action="store_true", help="train anew even if it is finished")
     parser.flag("-tr", metavar="NAME", help="accepted and reserved")
     parser.device_flag()
-    parser.workspace_flags()
+    parser.workspace_flags(*ROLES)
     run(parser, _train)
 
 

@@ -12,13 +12,14 @@ from brainad.encoders.registry import REGISTRY
 from brainad.encoders.weights import available, fetch_weights
 
 DEFAULT_WEIGHTS = "dinov2_vits14"
+_EMBEDDED = (DEFAULT_WEIGHTS, "all_minilm_l6_v2")
 
 
 def main() -> None:
     """Run brainad_download_weights."""
     parser = Parser("brainad_download_weights", "Fetch and check pretrained encoder weights.")
-    parser.add_argument("names", nargs="*", default=[DEFAULT_WEIGHTS], metavar="NAME",
-                        help=f"weights to fetch (default {DEFAULT_WEIGHTS})")  # fmt: skip
+    parser.add_argument("names", nargs="*", default=list(_EMBEDDED), metavar="NAME",
+                        help=f"a name or owner/name (default {', '.join(_EMBEDDED)})")  # fmt: skip
     parser.flag("--list", action="store_true", help="list what there is")
     parser.workspace_flags("weights")
     run(parser, _download)

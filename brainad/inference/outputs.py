@@ -58,6 +58,10 @@ class OutputFolder:
         self.folder = folder
         self.internal = folder / ".brainad"
 
+    def case_ids(self) -> list[str]:
+        """Return the names of all cases that are finished or failed."""
+        return sorted(path.stem for path in (self.internal / "cases").glob("*.json"))
+
     def mask_path(self, case_id: str) -> Path:
         """Return where the mask of a case goes."""
         return self.folder / f"{case_id}.nii.gz"

@@ -109,7 +109,7 @@ def evaluate_folder(truth: TruthFolder, predictions: Path) -> Summary:
         path = output.mask_path(case_id)
         try:
             mask = read_volume(path) if path.is_file() else None
-            known = _truth(truth, case_id, mask)
+            known = read_truth(truth, case_id, mask)
         except DataError as error:
             _log.error("case %s cannot be evaluated: %s", case_id, error)
             evaluation.add_missing(_without_mask(truth, case_id), is_reported=True)
@@ -147,8 +147,12 @@ def _without_mask(truth: TruthFolder, case_id: str) -> Truth:
     )
 
 
-def _truth(truth: TruthFolder, case_id: str, predicted: Volume | None) -> Truth:
-    """Read the truth of a case; without a mask, the grid is that of the prediction."""
+def read_truth(truth: TruthFolder, case_id: str, predicted: Volume | None) -> Truth:
+    """Read the truth of a case; without a mask, the grid is that of the prediction.
+
+    Raises:
+        DataError: the mask is unreadable, or lies on another grid than the prediction.
+    """
     path = truth.masks[case_id]
     lesion: Volume | None = None
     if path is not None:
@@ -185,10 +189,13 @@ def _delivered(output: OutputFolder, case_id: str, mask: Volume) -> Delivered:
     elif anomaly_map is not None:
         score = float(anomaly_map.data.max())
     axis = mask.grid.array_axis(2)
+    scores = slice_scores(anomaly_map, axis) if anomaly_map else None
+    if marker and marker.slice_axis == axis and len(marker.slice_scores) == mask.data.shape[axis]:
+        scores = np.array(marker.slice_scores, dtype=np.float32)
     return Delivered(
         mask=mask.data > 0,
         score=score,
         anomaly_map=anomaly_map.data if anomaly_map else None,
-        slice_scores=slice_scores(anomaly_map, axis) if anomaly_map else None,
+        slice_scores=scores,
         file=output.mask_path(case_id).name,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,14 @@ class Model:
     method: Method
     calibration: Calibration | None
     model_id: str
+
+
+def with_own_threshold(calibration: Calibration, spec: MethodSpec[Any]) -> Calibration:
+    """Let a method's own map threshold replace the chosen one, if it has one."""
+    if spec.map_threshold is None:
+        return calibration
+    source = f"{calibration.source}; maps at the method's own threshold {spec.map_threshold:g}"
+    return replace(calibration, map_threshold=spec.map_threshold, source=source)
 
 
 def build_method(plan: Plan, configuration: str, resources: Resources) -> Method:

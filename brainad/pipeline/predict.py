@@ -18,7 +18,7 @@ from brainad.pipeline.cases import Watch, unwatched
 from brainad.pipeline.deliver import Deliverer, Delivery, failure_marker
 from brainad.pipeline.detect import Detector
 from brainad.pipeline.folder import FolderOptions, FolderRun, ModelChoice
-from brainad.pipeline.model import Model
+from brainad.pipeline.model import Model, with_own_threshold
 from brainad.plan import from_table, to_table
 from brainad.prediction import Calibration
 
@@ -129,7 +129,7 @@ def _work_through(
     if model.method.scope is Scope.CASE or not pending:
         run.require_enough(model, len(ready))
         scored = _score(run, detector, ready)
-        calibration = given or model.calibration or _calibrate_on(detector, scored)
+        calibration = given or model.calibration or _calibrate_on(model, detector, scored)
         _log.info("thresholds from %s", calibration.source)
         delivery = Delivery(
             calibration=calibration,
@@ -174,8 +174,9 @@ def _read_calibration(path: Path | None) -> Calibration | None:
     return from_table(Calibration, read_json(path), str(path)) if path else None
 
 
-def _calibrate_on(detector: Detector, scored: Sequence[Case]) -> Calibration:
-    return calibrate_on_cohort([detector.predictions.statistics(case.case_id) for case in scored])
+def _calibrate_on(model: Model, detector: Detector, scored: Sequence[Case]) -> Calibration:
+    statistics = [detector.predictions.statistics(case.case_id) for case in scored]
+    return with_own_threshold(calibrate_on_cohort(statistics), model.spec)
 
 
 def _record_failures(output: OutputFolder, run: FolderRun) -> None:

@@ -68,6 +68,7 @@ def measure_resources(
         memory_gib=memory_gib(),
         threads=core_count(),
         weights=weights,
-        encoders=available(weights),
+        encoders=available(weights, "image"),
+        vision_language=available(weights, "image_text"),
         seconds_per_case=seconds_per_case,
     )

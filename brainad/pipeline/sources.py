@@ -8,6 +8,7 @@ from pathlib import Path
 from brainad import methods
 from brainad.case import Supervision
 from brainad.errors import UsageError
+from brainad.pipeline.best_configuration import choose_configuration
 from brainad.pipeline.dataset import PLAN_FILE
 from brainad.pipeline.folder import ModelChoice
 from brainad.pipeline.model import Model, open_model, training_free_model
@@ -38,12 +39,15 @@ def model_of_dataset(
 ) -> ModelChoice:
     """Use the plan of a dataset with a training-free method, or the model trained on it.
 
+    If no configuration is named, the best one that was trained answers, else the training-free.
+
     Raises:
         UsageError: there is no plan, or the method that is asked for was not trained.
     """
     if configuration is None:
-        configuration = read_plan(derived / PLAN_FILE).default_configuration
-        _log.info("configuration %s, the default of the plan", configuration)
+        chosen = choose_configuration(results, read_plan(derived / PLAN_FILE))
+        configuration = chosen.value
+        _log.info("%s", chosen.sentence("configuration"))
     if methods.get(configuration).supervision is Supervision.NONE:
         return model_from_plan(derived / PLAN_FILE, configuration, resources)
     trainer = trainer_folder(results, configuration)

@@ -30,10 +30,16 @@ from brainad.pipeline.dataset import (
     TRUTH_FOLDER,
 )
 from brainad.pipeline.evaluate import TruthFolder, find_truth
-from brainad.pipeline.model import Model, build_method, open_model
+from brainad.pipeline.model import Model, build_method, open_model, with_own_threshold
 from brainad.pipeline.planning import read_plan
 from brainad.pipeline.splits import keep_or_make_splits
-from brainad.pipeline.trained import ALL, fold_folder, trained_folds, trainer_folder
+from brainad.pipeline.trained import (
+    ALL,
+    VALIDATION_FOLDER,
+    fold_folder,
+    trained_folds,
+    trainer_folder,
+)
 from brainad.pipeline.validate import Validation
 from brainad.plan import Fingerprint, Plan, Resources, from_table
 from brainad.planning.configuration import can_run
@@ -245,7 +251,7 @@ def _validate(
     """Judge the held-out cases; from the healthy ones follow the thresholds of the model."""
     held_out = set(fold.held_out)
     cases = [case for case in fold.dataset.cases if case.case_id in held_out]
-    validation = Validation(model, cases, fold.prepared, fold.folder / "validation", watch)
+    validation = Validation(model, cases, fold.prepared, fold.folder / VALIDATION_FOLDER, watch)
     statistics = validation.judge()
     if fold.fold != ALL:
         _keep_held_out(fold, statistics)
@@ -254,7 +260,8 @@ def _validate(
         model_folder.write_calibration(fold.folder, calibration)
     if statistics:
         truth = _held_out_truth(fold)
-        used = calibration or calibrate_on_cohort(list(statistics.values()))
+        cohort = calibrate_on_cohort(list(statistics.values()))
+        used = calibration or with_own_threshold(cohort, fold.spec)
         validation.deliver(used, truth, device)
     return calibration
 
@@ -282,7 +289,7 @@ def _calibrate(fold: Fold, judged: Mapping[str, CaseStatistics], fpr: float) -> 
         _log.warning("no healthy case was held out: the model has no thresholds; %s", fix)
         return None
     calibration = calibrate_on_healthy(statistics, fpr)
-    return replace(calibration, source=calibration.source + origin)
+    return with_own_threshold(replace(calibration, source=calibration.source + origin), fold.spec)
 
 
 def _out_of_fold(trainer: Path) -> list[CaseStatistics]:

