@@ -156,6 +156,7 @@ QUICK_SETTINGS: Mapping[str, Mapping[str, Any]] = {
         "slice_step": 2,
         "decoder_blocks": 2,
         "epochs": 8,
+        "tokens_per_slice": 32,
     },
 }
 

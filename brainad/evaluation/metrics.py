@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 Metrics = dict[str, float]
 
@@ -41,6 +41,24 @@ def average_precision(truth: NDArray[np.bool_], score: NDArray[Any]) -> float:
     if not truth.any():
         return math.nan
     return float(average_precision_score(truth, score))
+
+
+def best_f1(truth: NDArray[np.bool_], score: NDArray[Any]) -> float:
+    """Return the largest F1 over all thresholds; optimistic, because it is chosen by the truth.
+
+    Args:
+        truth: (n,) bool.
+        score: (n,) finite, higher is more anomalous.
+
+    Returns:
+        F1 in [0, 1], NaN if there is no positive.
+    """
+    if not truth.any():
+        return math.nan
+    precision, recall, _ = precision_recall_curve(truth, score)
+    total = precision + recall
+    f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
+    return float(f1.max())
 
 
 def ratio(numerator: float, denominator: float) -> float:

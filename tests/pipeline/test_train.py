@@ -137,9 +137,8 @@ def test_the_same_seed_trains_the_same_model(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("killed_after", [1, 4])
 def test_a_killed_training_ends_like_an_undisturbed_one(
-    trained: TrainingReport, home: Workspace, tmp_path: Path, killed_after: int
+    trained: TrainingReport, home: Workspace, tmp_path: Path
 ) -> None:
     """kill −9 after some epochs, then the same command again."""
     where = Workspace(home.raw, home.preprocessed, tmp_path, home.weights)
@@ -149,7 +148,7 @@ def test_a_killed_training_ends_like_an_undisturbed_one(
     # Sums depend on the number of threads in their last bits.
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    history = folder / HISTORY_FILE
+    history, killed_after = folder / HISTORY_FILE, 3
     while process.poll() is None:
         if history.is_file() and _epochs(history) >= killed_after:
             process.send_signal(signal.SIGKILL)

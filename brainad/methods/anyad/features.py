@@ -208,18 +208,42 @@ class FeatureSet:
             groups.setdefault(self.cases[case_number].channels, []).append(slice_number)
         return {channels: np.array(rows) for channels, rows in groups.items()}
 
-    def load(self, slices: NDArray[np.intp], subset: Subset) -> tuple[Tensor, Tensor]:
+    def load(
+        self, slices: NDArray[np.intp], subset: Subset, tokens: NDArray[np.intp] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return shallow and deep features (B, N, C) of slices, seen through a set of channels.
 
         Args:
             slices: numbers of slices whose cases all have these channels.
             subset: the set.
+            tokens: (B, n) which tokens of each slice; None for all.
         """
         members = self._layout.members(subset)
         rows = [self._rows[int(number)] for number in slices]
         groups = np.concatenate([self.cases[case].of_set(members, [row]) for case, row in rows])
+        if tokens is not None:
+            groups = np.take_along_axis(groups, tokens[:, None, :, None], axis=2)
         both = torch.from_numpy(groups)
         return both[:, 0], both[:, 1]
+
+    def draw_tokens(
+        self, slices: NDArray[np.intp], count: int, rng: np.random.Generator
+    ) -> NDArray[np.intp] | None:
+        """Draw (B, count) tokens that show brain; a slice with fewer shows some twice.
+
+        Args:
+            slices: numbers of slices.
+            count: tokens per slice; 0 for all, which gives None.
+            rng: of the epoch.
+        """
+        if not count:
+            return None
+        drawn = []
+        for number in slices:
+            case, row = self._rows[int(number)]
+            inside = np.flatnonzero(self.cases[case].inside[row])
+            drawn.append(rng.choice(inside, count, replace=inside.size < count))
+        return np.stack(drawn)
 
     def of_case(self, case: CaseFeatures, subset: Subset) -> tuple[Tensor, Tensor]:
         """Return shallow and deep features (n, N, C) of all slices of one case."""

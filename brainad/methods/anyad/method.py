@@ -148,22 +148,36 @@ class AnyAD:
                 continue
             distances = NormalDistance(grid_slices, able[0].inside.shape[1])
             for case in able:
-                found = self._distances(*data.of_case(case, subset), subset)
+                found = self._distances(*data.of_case(case, subset), case.inside, subset)
                 distances.add(case.positions, found, case.inside)
             usual[subset] = distances.usual(self._plan.expected_by)
         return UsualDistances(usual)
 
     @torch.inference_mode()
-    def _distances(self, shallow: Tensor, deep: Tensor, subset: Subset) -> NDArray[np.float32]:
-        """Return (n, N) distances of tokens from their reconstruction."""
+    def _distances(
+        self, shallow: Tensor, deep: Tensor, inside: NDArray[np.bool_], subset: Subset
+    ) -> NDArray[np.float32]:
+        """Return (n, N) distances of tokens from their reconstruction.
+
+        A network that was trained on brain tokens sees those of one slice at a time; tokens that
+        it does not see have distance 0.
+        """
+        found = torch.zeros(shallow.shape[:2])
+        if not self._plan.tokens_per_slice:
+            for start in range(0, shallow.shape[0], _BATCH):
+                part = slice(start, start + _BATCH)
+                found[part] = self._distance(shallow[part], deep[part], subset)
+            return found.numpy()
+        for row, shown in enumerate(torch.from_numpy(inside)):
+            tokens = shallow[row : row + 1, shown], deep[row : row + 1, shown]
+            found[row, shown] = self._distance(*tokens, subset)[0]
+        return found.numpy()
+
+    def _distance(self, shallow: Tensor, deep: Tensor, subset: Subset) -> Tensor:
+        """Return (B, N) distances of a batch, on the CPU."""
         assert self._model is not None, "it was trained"
-        found = []
-        for start in range(0, shallow.shape[0], _BATCH):
-            part = slice(start, start + _BATCH)
-            groups = (shallow[part].to(self._device), deep[part].to(self._device))
-            aligned = (groups[0], self._model.aligned(groups[1], subset))
-            found.append(token_distance(*aligned, self._model.network(*aligned)).float().cpu())
-        return torch.cat(found).numpy()
+        groups = shallow.to(self._device), self._model.aligned(deep.to(self._device), subset)
+        return token_distance(*groups, self._model.network(*groups)).float().cpu()
 
     def predict(self, cases: Sequence[PreparedCase]) -> Iterator[Prediction]:
         """Encode and judge each case alone.
@@ -197,6 +211,10 @@ class AnyAD:
             )
         return self._slices.encode(slices, self._slices.layout.members(slices.channels))
 
+    def keep(self, case: PreparedCase, session: Session) -> CaseFeatures:
+        """Encode every source of a case once and keep the features, for any set of channels."""
+        return self._slices.keep(self._slices.slices(case, self._channels), session)
+
     def judge(
         self, case: PreparedCase, features: CaseFeatures, subset: Subset | None = None
     ) -> Prediction:
@@ -218,7 +236,7 @@ class AnyAD:
             )
         subset = subset or features.channels
         groups = FeatureSet([features], self._slices.layout).of_case(features, subset)
-        distances = self._distances(*groups, subset)
+        distances = self._distances(*groups, features.inside, subset)
         evidence = self._usual.evidence(distances, features.positions, subset)
         frame = self._slices.frame(case)
         patch = int(np.sqrt(frame.height * frame.width / evidence.shape[1]))

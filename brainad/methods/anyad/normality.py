@@ -16,7 +16,7 @@ from brainad.methods.anyad.subsets import Subset, nearest_subset, subset_name
 
 ExpectedBy = Literal["nothing", "height", "place"]
 # A place is believed as much as the whole slice once this many cases were seen there.
-_PRIOR_CASES = 8.0
+_PRIOR_CASES = 4.0
 # Evidence is 1 at the upper end of what is usual: mean plus this many deviations.
 _DEVIATIONS = 2.0
 _SMALLEST = 1e-6
@@ -52,26 +52,44 @@ class NormalDistance:
     def usual(self, by: ExpectedBy) -> NDArray[np.float32]:
         """Return (slices, N) the upper end of what is usual: mean + 2 deviations.
 
-        A place with few cases leans on its slice: both contribute as many observations as they
-        have, the slice `_PRIOR_CASES`. A slice nobody saw takes the nearest one.
+        The mean of a place leans on that of its slice, its variance on the mean variance of the
+        slice's places, as if `_PRIOR_CASES` more cases had been seen. A slice nobody saw takes the
+        nearest one.
 
         Args:
             by: ``height`` ignores the place within a slice; ``nothing`` returns ones.
         """
-        _, slices, tokens = self._sums.shape
+        count, total, squares = self._sums
         if by == "nothing":
-            return np.ones((slices, tokens), dtype=np.float32)
-        sums = self._sums
-        height = sums.sum(axis=2)
-        seen = np.flatnonzero(height[0])
+            return np.ones(count.shape, dtype=np.float32)
+        seen = np.flatnonzero(count.any(axis=1))
         assert seen.size, "a trained set of channels was seen in some slice"
-        nearest = seen[np.abs(np.arange(slices)[:, None] - seen).argmin(axis=1)]
-        prior = (height / height[0].clip(1))[:, nearest, None] * _PRIOR_CASES
-        total = prior + sums if by == "place" else prior
-        mean, square = total[1] / total[0], total[2] / total[0]
-        spread = np.sqrt(np.maximum(square - mean**2, 0))
-        usual: NDArray[np.float32] = (mean + _DEVIATIONS * spread).astype(np.float32)
-        return np.maximum(usual, np.float32(_SMALLEST))
+        nearest = seen[np.abs(np.arange(count.shape[0])[:, None] - seen).argmin(axis=1)]
+        mean, variance = (each[nearest, None] for each in self._of_slices())
+        if by == "place":
+            errors = squares - total**2 / count.clip(1)
+            within = self._within(errors)[nearest, None]
+            weight = count + _PRIOR_CASES
+            mean = (total + _PRIOR_CASES * mean) / weight
+            variance = (errors.clip(0) + _PRIOR_CASES * within) / weight
+        usual = np.broadcast_to(mean + _DEVIATIONS * np.sqrt(variance), count.shape)
+        return np.maximum(usual, _SMALLEST).astype(np.float32)
+
+    def _of_slices(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return mean and variance (slices,) over all places of a slice."""
+        count, total, squares = self._sums.sum(axis=2)
+        mean = total / count.clip(1)
+        return mean, (squares / count.clip(1) - mean**2).clip(0)
+
+    def _within(self, errors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return (slices,) the mean variance of a place; over all places where each was seen once.
+
+        Args:
+            errors: (slices, N) squared deviations from the mean of the place.
+        """
+        free = (self._sums[0] - 1).clip(0).sum(axis=1)
+        within = errors.sum(axis=1).clip(0) / free.clip(1)
+        return np.where(free > 0, within, self._of_slices()[1])
 
 
 class UsualDistances:

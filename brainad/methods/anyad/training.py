@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,7 +13,8 @@ from torch.nn.functional import mse_loss
 
 from brainad.method import Session
 from brainad.methods.anyad.alignment import RunningMoments, SubsetStatistics
-from brainad.methods.anyad.features import FeatureSet
+from brainad.methods.anyad.features import CaseFeatures, FeatureSet
+from brainad.methods.anyad.losses import Moments
 from brainad.methods.anyad.model import TrainedModel
 from brainad.methods.anyad.objective import loss_terms, mean_of, plain, step
 from brainad.methods.anyad.optimiser import StableAdamW
@@ -24,7 +25,6 @@ from brainad.training.sampling import shuffled_batches
 from brainad.training.schedules import ScheduledRate, WarmUpCosine
 from brainad.training.seeding import seed_everything, stream_seed
 
-_log = logging.getLogger(__name__)
 _STAGE = "reconstruction"
 _LONGEST_WARM_UP, _WARM_UP_SHARE = 100, 0.1
 # Keeps the adapter from changing what needs no alignment (3.4).
@@ -50,7 +50,9 @@ def train(
         device: where the network computes.
         session: checkpoints and progress.
     """
-    statistics = None if plan.alignment == "none" else measure_statistics(data, channels)
+    statistics = None
+    if plan.alignment != "none":
+        statistics = measure_statistics(data, channels, brain_only=plan.tokens_per_slice > 0)
     seed_everything(stream_seed(plan.seed, "weights"))
     model = TrainedModel(channels, width, plan, statistics).to(device)
     optimiser = StableAdamW(model.parameters(), plan.learning_rate, plan.weight_decay)
@@ -64,8 +66,8 @@ def train(
     def epoch(number: int) -> dict[str, float]:
         model.train()
         measured = []
-        for slices, available, subset in deal(data, plan, number):
-            terms = batch_terms(model, data, slices, available, subset, plan, device)
+        for batch in deal(data, plan, number):
+            terms = batch_terms(model, data, batch, plan, device)
             groups = [part for part in (model.network, model.adapter) if part is not None]
             step(terms["loss"], optimiser, groups, plan.gradient_limit)
             rate.step()
@@ -84,13 +86,28 @@ def train(
     return model.eval().requires_grad_(False)
 
 
-def deal(
-    data: FeatureSet, plan: AnyADPlan, epoch: int
-) -> Iterator[tuple[NDArray[np.intp], Subset, Subset]]:
-    """Yield batches of an epoch: slices, the channels they have, and the set that is shown.
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What one step looks at.
 
-    A set is drawn for every batch (specification, section 0); without channel dropout it holds
-    all channels that the slices have.
+    Args:
+        slices: (B,) numbers of slices.
+        available: channels that their cases have.
+        subset: channels that are shown.
+        tokens: (B, n) tokens that are shown, None for all.
+    """
+
+    slices: NDArray[np.intp]
+    available: Subset
+    subset: Subset
+    tokens: NDArray[np.intp] | None
+
+
+def deal(data: FeatureSet, plan: AnyADPlan, epoch: int) -> Iterator[Batch]:
+    """Yield the batches of an epoch.
+
+    A set of channels is drawn for every batch (specification, section 0); without channel dropout
+    it holds all channels that the slices have.
     """
     rng = np.random.default_rng(stream_seed(plan.seed, "batches", epoch))
     batches = [
@@ -101,52 +118,56 @@ def deal(
     for number in rng.permutation(len(batches)):
         slices, available = batches[int(number)]
         subset = draw_subset(available, rng) if plan.channel_dropout else available
-        yield slices, available, subset
+        yield Batch(slices, available, subset, data.draw_tokens(slices, plan.tokens_per_slice, rng))
 
 
 def batch_terms(
-    model: TrainedModel,
-    data: FeatureSet,
-    slices: NDArray[np.intp],
-    available: Subset,
-    subset: Subset,
-    plan: AnyADPlan,
-    device: torch.device,
+    model: TrainedModel, data: FeatureSet, batch: Batch, plan: AnyADPlan, device: torch.device
 ) -> dict[str, Tensor]:
-    """Compute the loss terms of a batch that is seen through a set of channels."""
-    shallow, raw = (each.to(device) for each in data.load(slices, subset))
+    """Compute the loss terms of a batch."""
+    loaded = data.load(batch.slices, batch.subset, batch.tokens)
+    shallow, raw = (each.to(device) for each in loaded)
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        deep = model.aligned(raw, subset)
+        deep = model.aligned(raw, batch.subset)
         rebuilt = model.network(shallow, deep)
     reference = None if plan.alignment == "moment" else model.reference(raw)
     terms = loss_terms(shallow, deep.float(), rebuilt, reference, plan.loss)
     if model.adapter is not None:
-        _, whole = (each.to(device) for each in data.load(slices, available))
-        terms["identity"] = mse_loss(model.adapter(whole, available), whole)
+        _, deep_of_all = data.load(batch.slices, batch.available, batch.tokens)
+        whole = deep_of_all.to(device)
+        terms["identity"] = mse_loss(model.adapter(whole, batch.available), whole)
         terms["loss"] = terms["loss"] + plan.loss.alignment * _IDENTITY_WEIGHT * terms["identity"]
     return terms
 
 
-def measure_statistics(data: FeatureSet, channels: tuple[str, ...]) -> SubsetStatistics:
-    """Measure the deep features of all sets of channels that occur, and of all there is."""
+def measure_statistics(
+    data: FeatureSet, channels: tuple[str, ...], brain_only: bool
+) -> SubsetStatistics:
+    """Measure the deep features of all sets of channels that occur, and of all there is.
+
+    Args:
+        data: kept features.
+        channels: that occur in them.
+        brain_only: leave out tokens that show no brain.
+    """
     subsets = {}
     for subset in all_subsets(channels):
         able = [case for case in data.cases if set(subset) <= set(case.channels)]
-        if not able:
-            continue
-        running: RunningMoments | None = None
-        for case in able:
-            _, deep = data.of_case(case, subset)
-            tokens = deep.flatten(0, 1).numpy()
-            running = running or RunningMoments(tokens.shape[1])
-            running.add(tokens)
-        assert running is not None, "there is at least one case"
-        subsets[subset] = running.moments()
-    whole: RunningMoments | None = None
-    for case in data.cases:
-        _, deep = data.of_case(case, case.channels)
-        tokens = deep.flatten(0, 1).numpy()
-        whole = whole or RunningMoments(tokens.shape[1])
-        whole.add(tokens)
-    assert whole is not None, "there is at least one case"
-    return SubsetStatistics(whole.moments(), subsets)
+        if able:
+            subsets[subset] = _moments(data, [(case, subset) for case in able], brain_only)
+    whole = [(case, case.channels) for case in data.cases]
+    return SubsetStatistics(_moments(data, whole, brain_only), subsets)
+
+
+def _moments(
+    data: FeatureSet, seen: Sequence[tuple[CaseFeatures, Subset]], brain_only: bool
+) -> Moments:
+    """Measure deep features of cases, each seen through a set of channels."""
+    running: RunningMoments | None = None
+    for case, subset in seen:
+        _, deep = data.of_case(case, subset)
+        tokens = deep[torch.from_numpy(case.inside)] if brain_only else deep.flatten(0, 1)
+        running = running or RunningMoments(tokens.shape[1])
+        running.add(tokens.numpy())
+    assert running is not None, "there is at least one case"
+    return running.moments()

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from brainad.methods.anyad.attention import (
@@ -13,16 +16,16 @@ from brainad.methods.anyad.attention import (
 from tests.methods.anyad.golden_arrays import close, close_gradient, golden, parameters, tensor
 
 
-def _norm(values: np.ndarray, norm: nn.LayerNorm) -> np.ndarray:
+def _norm(values: NDArray[np.float32], norm: nn.LayerNorm) -> NDArray[Any]:
     centred = values - values.mean(-1, keepdims=True)
     scaled = centred / np.sqrt(values.var(-1, keepdims=True) + norm.eps)
-    normed: np.ndarray = scaled * norm.weight.detach().numpy() + norm.bias.detach().numpy()
-    return normed
+    result: NDArray[Any] = scaled * norm.weight.detach().numpy() + norm.bias.detach().numpy()
+    return result
 
 
-def _linear(values: np.ndarray, layer: nn.Linear) -> np.ndarray:
-    mapped: np.ndarray = values @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
-    return mapped
+def _linear(values: NDArray[Any], layer: nn.Linear) -> NDArray[Any]:
+    result: NDArray[Any] = values @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
+    return result
 
 
 def test_the_extractor_agrees_with_the_published_one() -> None:
@@ -76,7 +79,7 @@ def test_the_decoder_block_follows_its_equation_token_by_token() -> None:
         keys, values = both[:, :width], both[:, width:]
         for head in range(heads):
             part = slice(head * size, (head + 1) * size)
-            scale = float(block.attn.learn_scale[head])
+            scale = float(block.attn.learn_scale[head].detach())
             for token in range(5):
                 q = queries[token, part] / np.linalg.norm(queries[token, part])
                 for k, v in zip(keys[:, part], values[:, part], strict=True):
