@@ -35,10 +35,10 @@ class Parser(argparse.ArgumentParser):
                             .lstrip("-").replace("-", "_"))  # fmt: skip
         self.add_argument(*dict.fromkeys(spellings), **settings)
 
-    def workspace_flags(self, *roles: str) -> None:
+    def workspace_flags(self, role: str, *others: str) -> None:
         """Add the flags that say where the root folders are that a command uses."""
-        for role in roles:
-            self.flag(f"--{role}", metavar="FOLDER", help=f"{role} folder (else brainad_{role})")
+        for name in (role, *others):
+            self.flag(f"--{name}", metavar="FOLDER", help=f"{name} folder (else brainad_{name})")
 
     def device_flag(self) -> None:
         """Add the choice of the device."""

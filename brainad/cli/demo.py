@@ -67,6 +67,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     if DEFAULT_WEIGHTS not in available(workspace.weights):
         _log.info("fetching the weights of %s into %s", DEFAULT_WEIGHTS, workspace.weights)
         fetch_weights(DEFAULT_WEIGHTS, workspace.weights)
+    resources = measure_resources(workspace.weights, arguments.device, _SECONDS_PER_CASE)
     spacing = (arguments.spacing_mm,) * 3
     options = PhantomOptions(channels=("T2",), lesion=arguments.lesion, spacing_mm=spacing)
     raw = workspace.raw / DATASET
@@ -74,7 +75,6 @@ def _demo(arguments: argparse.Namespace) -> int:
     cohort = Cohort(raw, options, _HEALTHY, _UNHEALTHY, arguments.seed)
     write_cohort(cohort, watch, processes)
 
-    resources = measure_resources(workspace.weights, arguments.device, _SECONDS_PER_CASE)
     work = DatasetWork(raw, workspace.preprocessed_folder(raw), watch, processes)
     print_plan(work.plan(resources, None))
     work.preprocess(resources.device, Share())

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from brainad.cli.arguments import Parser
-from brainad.cli.flags import ROLES, workspace_of
+from brainad.cli.flags import DATASET_ROLES, workspace_of
 from brainad.cli.runner import EXIT_DONE, run
 from brainad.errors import UsageError
 from brainad.pipeline.share import export_models, install_models
@@ -30,7 +30,7 @@ def export_main() -> None:
     parser.flag("-m", metavar="FOLDER", help="a model or bank, instead of -d and -c")
     parser.flag("-o", required=True, metavar="ZIP", help="zip to write")
     parser.flag("--not_strict", action="store_true", help="leave out folds that are not trained")
-    parser.workspace_flags(*ROLES)
+    parser.workspace_flags(*DATASET_ROLES)
     run(parser, _export)
 
 
@@ -73,7 +73,7 @@ def install_main() -> None:
     parser.add_argument("zip", metavar="ZIP", help="made by brainad_export_model_to_zip")
     parser.flag("--overwrite", action="store_true", help="replace models that are there")
     parser.flag("--check_only", action="store_true", help="check the zip and change nothing")
-    parser.workspace_flags(*ROLES)
+    parser.workspace_flags("results")
     run(parser, _install)
 
 

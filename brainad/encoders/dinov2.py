@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import Dinov2Model, Dinov2WithRegistersModel
 
 from brainad.encoders.cpu_linear import use_onednn
+from brainad.encoders.positions import resample_positions
 from brainad.encoders.pretrained import load_pretrained, model_type
 from brainad.errors import UsageError
 
@@ -29,7 +30,7 @@ class DINOv2:
     """A frozen DINOv2 model as an `Encoder`.
 
     The position embeddings fit any slice size that is a multiple of the patch size: the model
-    interpolates them (bicubic, corners not aligned, no antialiasing), for non-square slices too.
+    interpolates them (bicubic, corners not aligned), for non-square slices too.
     """
 
     def __init__(self, model: Any, name: str, device: torch.device) -> None:
@@ -44,6 +45,15 @@ class DINOv2:
             use_onednn(self._model)
         self._mean = torch.tensor(IMAGENET_MEAN, device=device).view(3, 1, 1)
         self._std = torch.tensor(IMAGENET_STD, device=device).view(3, 1, 1)
+
+    def use_published_positions(self) -> None:
+        """Resample position embeddings as DINOv2's authors do, not as transformers does."""
+
+        def resample(_tokens: Tensor, height: int, width: int) -> Tensor:
+            table = self._model.embeddings.position_embeddings
+            return resample_positions(table, height // self.patch_size, width // self.patch_size)
+
+        self._model.embeddings.interpolate_pos_encoding = resample
 
     @torch.no_grad()
     def encode(self, slices: Tensor, layers: Sequence[int], final_norm: bool) -> list[Tensor]:

@@ -50,7 +50,9 @@ class Encoder(Protocol):
         ...
 
 
-def load_encoder(name: str, weights_folder: Path, device: torch.device) -> Encoder:
+def load_encoder(
+    name: str, weights_folder: Path, device: torch.device, published_positions: bool = False
+) -> Encoder:
     """Load an encoder from this machine, without a network.
 
     Args:
@@ -58,12 +60,18 @@ def load_encoder(name: str, weights_folder: Path, device: torch.device) -> Encod
             transformers folder.
         weights_folder: where fetched weights are.
         device: where it computes.
+        published_positions: resample position embeddings as DINOv2's authors do, not as
+            transformers does.
 
     Raises:
         UsageError: the weights are not here, were changed, or are not a DINOv2.
     """
     if name == TINY:
-        return tiny_encoder(seed=0, device=device)
-    folder = find_weights(name, weights_folder)
-    verify_weights(name, folder)
-    return load_dinov2(folder, name, device)
+        encoder = tiny_encoder(seed=0, device=device)
+    else:
+        folder = find_weights(name, weights_folder)
+        verify_weights(name, folder)
+        encoder = load_dinov2(folder, name, device)
+    if published_positions:
+        encoder.use_published_positions()
+    return encoder

@@ -44,8 +44,6 @@ def find_weights(name: str, folder: Path) -> Path:
     """
     if name not in REGISTRY and _is_model_folder(Path(name)):
         return Path(name)
-    if name not in REGISTRY and (cached := _in_hub_cache(name)):
-        return cached
     found = _find(_entry(name), folder)
     if found is None:
         raise UsageError(

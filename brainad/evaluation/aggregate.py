@@ -231,7 +231,7 @@ class Evaluation:
     def _slice_level(self) -> metrics.Metrics:
         shown = np.concatenate([np.zeros(0, dtype=bool), *(truth for truth, _ in self._slices)])
         score = np.concatenate([np.zeros(0), *(scores for _, scores in self._slices)])
-        correct = np.count_nonzero(shown == (score >= self.threshold))
+        correct = int(np.count_nonzero(shown == (score >= self.threshold)))
         return {
             **metrics.decision_metrics(shown, score, self.threshold),
             "accuracy": metrics.ratio(correct, shown.size),

@@ -10,7 +10,7 @@ from brainad.plan import Resources
 
 
 def test_a_gpu_gets_the_best_encoder_and_a_cpu_the_embedded_one(resources: Resources) -> None:
-    rich = replace(resources, encoders=("dinov2_vitb14", DEFAULT_ENCODER))
+    rich = replace(resources, encoders=(DEFAULT_ENCODER, "dinov2_vitb14"))
     assert choose_encoder(rich)[0] == DEFAULT_ENCODER
     assert choose_encoder(replace(rich, device="cuda:0"))[0] == "dinov2_vitb14"
     name, because = choose_encoder(resources)
@@ -18,7 +18,9 @@ def test_a_gpu_gets_the_best_encoder_and_a_cpu_the_embedded_one(resources: Resou
     assert "brainad_download_weights" in because
 
 
-@pytest.mark.parametrize("name", list(REGISTRY))
+@pytest.mark.parametrize(
+    "name", [name for name, entry in REGISTRY.items() if entry.role == "image"]
+)
 def test_every_encoder_has_a_depth(name: str) -> None:
     assert encoder_size(name) in name
     assert encoder_depth(name) in (12, 24, 40)

@@ -125,15 +125,6 @@ def test_a_registry_name_never_means_a_path(
         find_weights("wheeled", folder)
 
 
-def test_the_hub_name_of_a_cached_folder_is_accepted(folder: Path, tmp_path: Path) -> None:
-    cached = make_cached_snapshot(tmp_path / "cache")
-    assert find_weights("someone/hubbed", folder) == cached
-    with pytest.raises(UsageError, match="unknown encoder someone/else"):
-        find_weights("someone/else", folder)
-    with pytest.raises(UsageError, match="unknown encoder /no/such/folder"):
-        find_weights("/no/such/folder", folder)
-
-
 @pytest.mark.parametrize("name", ["wheeled", "hubbed"])
 def test_missing_weights_name_three_ways_to_get_them(name: str, folder: Path) -> None:
     with pytest.raises(UsageError, match=f"no weights found for encoder {name}") as caught:

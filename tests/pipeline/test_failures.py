@@ -164,9 +164,10 @@ def test_every_case_has_its_row(spoilt: SpoiltRun) -> None:
 def test_failed_cases_make_the_command_end_with_code_3(
     spoilt: SpoiltRun, phantom_work: DatasetWork, command: Command
 ) -> None:
-    arguments = ("-i", spoilt.source, "-o", spoilt.target, "-d", phantom_work.raw, "--no_report")
-    root = phantom_work.derived.parent
-    code, shown, messages = command(main, *arguments, "--preprocessed", root)
+    code, shown, messages = command(
+        main, "-i", spoilt.source, "-o", spoilt.target, "-d", phantom_work.raw, "-c", "codegraph3d",
+        "--preprocessed", phantom_work.derived.parent, "--no_report",
+    )  # fmt: skip
     assert code == 3
     assert shown.count("failed") == len(BAD)
     assert f"13 cases failed, see {spoilt.target / 'failed_cases.csv'}" in messages
@@ -207,8 +208,9 @@ def test_what_was_found_in_a_scan_is_not_shown_once_the_scan_is_broken(
 def arguments(phantom_work: DatasetWork, predicted: Path) -> tuple[str | Path, ...]:
     """Ask for the predictions of the 7 heads once more, in one process."""
     return (
-        "-i", phantom_work.raw / "imagesTr", "-o", predicted, "-d", phantom_work.raw, "-np", "1",
-        "--preprocessed", phantom_work.derived.parent, "--no_report",
+        "-i", phantom_work.raw / "imagesTr", "-o", predicted, "-d", phantom_work.raw,
+        "--preprocessed", phantom_work.derived.parent, "-c", "codegraph3d", "-np", "1",
+        "--no_report",
     )  # fmt: skip
 
 
@@ -342,7 +344,7 @@ def test_when_no_case_is_usable_each_reason_is_in_the_table(
         predict(source, tmp_path / "out")
     assert "failed_cases.csv" in caught.value.fix
     code, _, _ = command(
-        main, "-i", source, "-o", tmp_path / "out", "-d", phantom_work.raw,
+        main, "-i", source, "-o", tmp_path / "out", "-d", phantom_work.raw, "-c", "codegraph3d",
         "--preprocessed", phantom_work.derived.parent,
     )  # fmt: skip
     assert code == 3
@@ -361,7 +363,7 @@ def test_an_output_that_cannot_be_written_is_named(
     (spoilt / "anomaly_maps").touch()
     code, _, messages = command(
         main, "-i", phantom_work.raw / "imagesTr", "-o", tmp_path / place, "-d", phantom_work.raw,
-        "--preprocessed", phantom_work.derived.parent, "--no_report",
+        "--preprocessed", phantom_work.derived.parent, "-c", "codegraph3d", "--no_report",
     )  # fmt: skip
     assert code == 2
     assert "ERROR  cannot write here" in messages

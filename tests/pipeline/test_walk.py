@@ -304,7 +304,7 @@ def test_a_model_refuses_what_it_cannot_judge(
     resources: Resources,
 ) -> None:
     scan = next((scans / "unhealthy").iterdir())
-    cohort = model_from_plan(phantom_work.derived / PLAN_FILE, None, resources)
+    cohort = model_from_plan(phantom_work.derived / PLAN_FILE, "codegraph3d", resources)
     with pytest.raises(UsageError, match="cannot judge one alone") as caught:
         Predictor(cohort(None), "cpu").predict_case({"T2": scan})  # type: ignore[arg-type]
     assert "brainad_build_bank" in caught.value.fix

@@ -53,7 +53,9 @@ class AnyAD:
     def __init__(self, plan: AnyADPlan, resources: Resources) -> None:
         self._plan = plan
         self._device = torch.device(resources.device)
-        encoder = load_encoder(plan.encoder, resources.weights, self._device)
+        encoder = load_encoder(
+            plan.encoder, resources.weights, self._device, published_positions=True
+        )
         if len(plan.layers) < 2 or not 1 <= min(plan.layers) <= max(plan.layers) <= encoder.depth:
             raise UsageError(
                 f"layers {list(plan.layers)} of encoder {plan.encoder}, which has {encoder.depth}",

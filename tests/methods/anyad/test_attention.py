@@ -16,11 +16,13 @@ from tests.methods.anyad.golden_arrays import close, close_gradient, golden, par
 def _norm(values: np.ndarray, norm: nn.LayerNorm) -> np.ndarray:
     centred = values - values.mean(-1, keepdims=True)
     scaled = centred / np.sqrt(values.var(-1, keepdims=True) + norm.eps)
-    return scaled * norm.weight.detach().numpy() + norm.bias.detach().numpy()
+    normed: np.ndarray = scaled * norm.weight.detach().numpy() + norm.bias.detach().numpy()
+    return normed
 
 
 def _linear(values: np.ndarray, layer: nn.Linear) -> np.ndarray:
-    return values @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
+    mapped: np.ndarray = values @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
+    return mapped
 
 
 def test_the_extractor_agrees_with_the_published_one() -> None:

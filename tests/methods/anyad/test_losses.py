@@ -23,7 +23,7 @@ def test_consistency_agrees_with_the_published_loss() -> None:
     close(nearest_distance(feats, protos), arrays["distance"])
     loss = consistency_loss(feats, protos)
     close(loss, arrays["loss"])
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     close_gradient(protos.grad, arrays["grad_protos"])
     close_gradient(feats.grad, arrays["grad_feats"])
 
@@ -35,7 +35,7 @@ def test_reconstruction_agrees_with_the_published_loss(tag: str, hardness: float
     terms = [reconstruction_loss(target, rebuilt, hardness) for target, rebuilt in groups]
     loss = (terms[0] + terms[1]) / 2
     close(loss, arrays[f"loss_{tag}"])
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     for number, (target, rebuilt) in enumerate(groups):
         assert rebuilt.grad is not None
         expected = arrays[f"grad_de{number}_{tag}"]
@@ -51,7 +51,7 @@ def test_a_perfect_reconstruction_has_no_undefined_gradient() -> None:
     target = torch.ones(2, 3, 4)
     rebuilt = target.clone().requires_grad_()
     loss = reconstruction_loss(target, rebuilt, 3.0)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     assert float(loss) == pytest.approx(0, abs=1e-6)
     assert rebuilt.grad is not None
     assert bool(rebuilt.grad.isfinite().all())
@@ -77,7 +77,7 @@ def test_alignment_agrees_with_the_published_loss() -> None:
     close(moments.std, arrays["cur_std_unbiased"])
     loss = alignment_loss(moments, reference)
     close(loss, arrays["loss_code"])
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     assert current.grad is not None
     close_gradient(as_maps(current.grad, arrays["grad_cur_code"]), arrays["grad_cur_code"])
 
