@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from brainad.errors import UsageError
@@ -61,14 +62,11 @@ def write_cohort(cohort: Cohort, watch: Watch = unwatched, processes: int = 1) -
             "ask for at least one phantom, and name a lesion for unhealthy ones",
         )
     _claim(cohort)
-    work = list(enumerate(cohort.case_ids()))
-    outcomes: Iterator[Outcome] = run_cases(
-        "phantom",
-        [(name, (index, name)) for index, name in work],
-        partial(_write, cohort),
-        processes,
-    )
-    done = list(watch("phantom", len(work), outcomes))
+    names = cohort.case_ids()
+    kept = [name for name in names if all(path.is_file() for path in _images(cohort, name))]
+    todo = [(name, (index, name)) for index, name in enumerate(names) if name not in kept]
+    written = run_cases("phantom", todo, partial(_write, cohort), processes)
+    done = list(watch("phantom", len(names), chain(map(Outcome, kept), written)))
     _write_tables(cohort)
     return done
 
@@ -90,21 +88,22 @@ def _claim(cohort: Cohort) -> None:
     write_json(path, table)
 
 
-def _write(cohort: Cohort, item: tuple[int, str]) -> None:
-    index, name = item
-    images = [
+def _images(cohort: Cohort, name: str) -> list[Path]:
+    return [
         cohort.folder / "imagesTr" / f"{name}_{number:04d}.nii.gz"
         for number in range(len(cohort.options.channels))
     ]
+
+
+def _write(cohort: Cohort, item: tuple[int, str]) -> None:
+    index, name = item
     healthy = cohort.is_healthy(index)
     lesion = cohort.folder / "labelsTr" / f"{name}.nii.gz"
-    if all(path.is_file() for path in images):
-        return
     options = replace(cohort.options, lesion=None) if healthy else cohort.options
     phantom = make_phantom(options, cohort.seed * _SEEDS_PER_COHORT + index)
     if not healthy:
         write_volume(lesion, phantom.lesion)
-    for path, channel in zip(images, cohort.options.channels, strict=True):
+    for path, channel in zip(_images(cohort, name), cohort.options.channels, strict=True):
         write_volume(path, phantom.images[channel])
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from brainad import Predictor, model_folder
@@ -145,7 +146,8 @@ def test_a_killed_training_ends_like_an_undisturbed_one(
     command = [sys.executable, "-c", "from brainad.cli.train import main; main()"]
     command += [NAME, "anyad", "0", "-device", "cpu", *map(str, flags(where))]
     folder = fold_folder(trainer_folder(tmp_path / NAME, "anyad"), "0")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # Sums depend on the number of threads in their last bits.
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     history = folder / HISTORY_FILE
     while process.poll() is None:
@@ -218,7 +220,7 @@ def test_a_model_travels_in_a_zip(
         "0",
         "-o",
         archive,
-        *flags(home),
+        *flags(home)[:-2],
     )
     assert code == 0
     install = (archive, "--results", elsewhere)
