@@ -32,25 +32,49 @@ STAGE = "medsad_clip"
 
 
 @dataclass(frozen=True, eq=False)
-class TrainingRows:
-    """Everything that stays the same during training; a row is one version of one slice.
+class Source:
+    """Where training rows come from; a row is one version of one slice.
 
     Args:
-        features: (rows, taps, tokens, width) float16; with write-back only the first tap, because
-            the others depend on what is learnt.
-        masks: (rows, height, width) bool.
+        chosen: slices, case after case.
+        reader: reads their versions.
+        case_ids: names of the cases that `chosen` counts.
+    """
+
+    chosen: ChosenSlices
+    reader: SliceReader
+    case_ids: Sequence[str]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingRows:
+    """Everything that stays the same during training, one array per case.
+
+    Args:
+        features: per case (rows, taps, tokens, width) float16; with write-back only the first
+            tap, because the others depend on what is learnt.
+        masks: per case (rows, height, width) bool.
         abnormal: (slices,) bool.
         labelled: (slices,) bool.
         views: versions of each slice.
         grid: rows and columns of patches.
     """
 
-    features: NDArray[np.float16]
-    masks: NDArray[np.bool_]
+    features: Sequence[NDArray[np.float16]]
+    masks: Sequence[NDArray[np.bool_]]
     abnormal: NDArray[np.bool_]
     labelled: NDArray[np.bool_]
     views: int
     grid: tuple[int, int]
+
+    def take(self, numbers: NDArray[np.intp]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return features and masks of some rows, counted over all cases."""
+        ends = np.cumsum([len(each) for each in self.features])
+        cases = np.searchsorted(ends, numbers, side="right")
+        places = numbers - np.concatenate([[0], ends])[cases]
+        pairs = list(zip(cases.tolist(), places.tolist(), strict=True))
+        features = np.stack([self.features[case][place] for case, place in pairs])
+        return features.astype(np.float32), np.stack([self.masks[c][p] for c, p in pairs])
 
 
 def row_size_gb(plan: MedSADCLIPPlan, frame: SliceFrame, towers: VisionLanguage) -> float:
@@ -70,8 +94,7 @@ def compute_rows(
     plan: MedSADCLIPPlan,
     frame: SliceFrame,
     towers: VisionLanguage,
-    chosen: ChosenSlices,
-    reader: SliceReader,
+    source: Source,
     session: Session,
 ) -> TrainingRows:
     """Run the frozen part of the tower over all versions of all slices, or find it done.
@@ -80,36 +103,44 @@ def compute_rows(
         plan: settings.
         frame: how slices are sized.
         towers: frozen.
-        chosen: slices.
-        reader: reads their versions.
+        source: slices and who reads them.
         session: lends the disk space.
     """
+    chosen, trunk = source.chosen, Trunk(towers.image, plan.taps)
     views = len(Views(plan.augmented_views, plan.mirrored, plan.seed))
-    rows = len(chosen) * views
-    shape = (rows, *_row_shape(plan, frame, towers))
-    key = _key(plan, frame, chosen)
-    masks = session.array(f"{STAGE}_masks", key, (rows, frame.height, frame.width), "bool")
-    trunk = Trunk(towers.image, plan.taps)
-
-    def compute(numbers: Sequence[int]) -> NDArray[Any]:
-        images, truth = reader.read(numbers)
-        masks[list(numbers)] = truth
-        slices = torch.from_numpy(images)
-        found = trunk.enter(slices)[:, None] if plan.writes_back else trunk.all_taps(slices)
-        return found.cpu().numpy()
-
+    shape = _row_shape(plan, frame, towers)
     _log.info("%d slices in %d versions, %.2g GB of features", len(chosen), views,
-              kept_size_gb(rows, shape[1:]))  # fmt: skip
-    features = keep_features(session, f"{STAGE}_features", key, shape, compute)
-    grid = (frame.height // towers.image.patch_size, frame.width // towers.image.patch_size)
-    return TrainingRows(features, masks, chosen.abnormal, chosen.labelled, views, grid)
+              kept_size_gb(len(chosen) * views, shape))  # fmt: skip
+    features, all_masks = [], []
+    for case in np.unique(chosen.case).tolist():
+        slices = np.flatnonzero(chosen.case == case)
+        first, count = int(slices[0]) * views, len(slices) * views
+        name, key = f"{STAGE}/{source.case_ids[case]}", _key(plan, frame, chosen, slices)
+        masks = session.array(f"{name}_masks", key, (count, frame.height, frame.width), "bool")
+
+        def compute(
+            numbers: Sequence[int], first: int = first, masks: NDArray[Any] = masks
+        ) -> NDArray[Any]:
+            images, truth = source.reader.read([first + number for number in numbers])
+            masks[list(numbers)] = truth
+            cut = torch.from_numpy(images)
+            found = trunk.enter(cut)[:, None] if plan.writes_back else trunk.all_taps(cut)
+            return found.cpu().numpy()
+
+        features.append(keep_features(session, name, key, (count, *shape), compute))
+        all_masks.append(masks)
+    patch = towers.image.patch_size
+    grid = (frame.height // patch, frame.width // patch)
+    return TrainingRows(features, all_masks, chosen.abnormal, chosen.labelled, views, grid)
 
 
-def _key(plan: MedSADCLIPPlan, frame: SliceFrame, chosen: ChosenSlices) -> str:
-    """Identify what the rows hold: tower, taps, versions and the slices themselves."""
+def _key(
+    plan: MedSADCLIPPlan, frame: SliceFrame, chosen: ChosenSlices, slices: NDArray[np.intp]
+) -> str:
+    """Identify what the rows of a case hold: tower, taps, versions and the slices themselves."""
     settings = [plan.encoder, plan.taps, plan.writes_back, plan.augmented_views, plan.mirrored]
-    slices = [each.tolist() for each in (chosen.case, chosen.index, chosen.checksum)]
-    return value_hash([settings, plan.seed, asdict(frame), slices])
+    content = [each[slices].tolist() for each in (chosen.index, chosen.checksum)]
+    return value_hash([settings, plan.seed, asdict(frame), content])
 
 
 class Learner:
@@ -171,12 +202,13 @@ class Learner:
     def _step(self, numbers: NDArray[np.intp]) -> dict[str, float]:
         rows, device = self._rows, self._towers.image.device
         slices = numbers // rows.views
+        features, masks = rows.take(numbers)
         truth = BatchTruth(
-            torch.from_numpy(rows.masks[numbers]).to(device),
+            torch.from_numpy(masks).to(device),
             torch.from_numpy(rows.abnormal[slices]).to(device),
             torch.from_numpy(rows.labelled[slices]).to(device),
         )
-        kept = torch.from_numpy(rows.features[numbers].astype(np.float32)).to(device)
+        kept = torch.from_numpy(features).to(device)
         words = self._network.read(self._towers.text)
         output = self._network(kept[:, 0], self._advance(kept), rows.grid, words)
         loss, values = self._objective(output, truth)

@@ -15,7 +15,7 @@ from brainad.encoders.slicing import SliceFrame, filled_slices
 from brainad.encoders.vision_language import VisionLanguage, load_vision_language
 from brainad.errors import DataError, UsageError
 from brainad.method import Scope, Session
-from brainad.methods.medsad_clip.learning import Learner, compute_rows, row_size_gb
+from brainad.methods.medsad_clip.learning import Learner, Source, compute_rows, row_size_gb
 from brainad.methods.medsad_clip.network import MedSADNetwork, Words
 from brainad.methods.medsad_clip.patient_score import patient_score
 from brainad.methods.medsad_clip.plan import MedSADCLIPPlan
@@ -80,6 +80,7 @@ class MedSADCLIP:
             plan.learning_step,
             plan.least_brain,
             plan.normal_per_abnormal,
+            plan.normal_per_healthy,
             plan.smallest_area_mm2,
         )
         chosen = choose_slices(cases, plan.slice_axis, rules)
@@ -88,7 +89,8 @@ class MedSADCLIP:
         space = row_size_gb(plan, frame, self._towers) * len(views)
         chosen = chosen.at_most(max(int(plan.kept_gb / space), 2))
         reader = SliceReader(cases, chosen, frame, views, plan.channel)
-        rows = compute_rows(plan, frame, self._towers, chosen, reader, session)
+        names = [training.case.case_id for training in cases]
+        rows = compute_rows(plan, frame, self._towers, Source(chosen, reader, names), session)
         self._network = self._new_network()
         self._prior_logit = float(np.log(chosen.abnormal_share / (1 - chosen.abnormal_share)))
         Learner(plan, self._towers, self._network, rows).run(session)

@@ -56,7 +56,8 @@ class MedSADCLIPPlan(MethodPlan):
         learning_step: every how manieth slice of the working grid is learnt from.
         predicting_step: every how manieth slice is predicted; those between are interpolated.
         least_brain: share of the fullest slice's brain area that a slice must have.
-        normal_per_abnormal: normal slices kept per slice with a lesion.
+        normal_per_abnormal: normal slices kept per slice with a lesion of the same case.
+        normal_per_healthy: normal slices kept of a case without lesion.
         smallest_area_mm2: slices with a smaller lesion teach pixels but no slice label.
         kept_gb: disk space for what the frozen tower says about the training slices.
         patient_rule: how the patient's score follows from the slices.
@@ -86,6 +87,7 @@ class MedSADCLIPPlan(MethodPlan):
     predicting_step: int
     least_brain: float
     normal_per_abnormal: float
+    normal_per_healthy: int
     smallest_area_mm2: float
     kept_gb: float
     patient_rule: PatientRule
@@ -151,6 +153,7 @@ def make_plan(
         predicting_step=predicting,
         least_brain=0.05,
         normal_per_abnormal=2.0,
+        normal_per_healthy=24,
         smallest_area_mm2=10.0,
         kept_gb=8.0,
         patient_rule="top",

@@ -27,7 +27,8 @@ class SliceRules:
         channel: that is looked at.
         step: every how manieth slice of the working grid.
         least_brain: share of the fullest slice's brain area that a slice must have.
-        normal_per_abnormal: normal slices kept per slice with a lesion.
+        normal_per_abnormal: normal slices kept per slice with a lesion of the same case.
+        normal_per_healthy: normal slices kept of a case without lesion.
         smallest_area_mm2: slices with a smaller lesion teach pixels but no slice label.
     """
 
@@ -35,6 +36,7 @@ class SliceRules:
     step: int
     least_brain: float
     normal_per_abnormal: float
+    normal_per_healthy: int
     smallest_area_mm2: float
 
 
@@ -90,13 +92,6 @@ class ChosenSlices:
             )
         )
 
-    def balanced(self, normal_per_abnormal: float) -> ChosenSlices:
-        """Leave out normal slices, evenly spread, until there are as many as allowed."""
-        normal = np.flatnonzero(~self.abnormal)
-        wanted = max(int(normal_per_abnormal * self.abnormal.sum()), 1)
-        kept = [np.flatnonzero(self.abnormal), normal[spread_over(len(normal), wanted)]]
-        return self._subset(np.sort(np.concatenate(kept)))
-
     def _subset(self, rows: NDArray[np.intp]) -> ChosenSlices:
         return ChosenSlices(
             self.case[rows],
@@ -111,6 +106,9 @@ class ChosenSlices:
 def choose_slices(cases: Sequence[TrainingCase], axis: int, rules: SliceRules) -> ChosenSlices:
     """Choose the slices with a lesion and a limited number without.
 
+    What is chosen of a case does not depend on the other cases, so that features that were kept
+    for one fold serve the others.
+
     Args:
         cases: with voxel targets; cases without the channel are left out.
         axis: that slices count along.
@@ -120,31 +118,55 @@ def choose_slices(cases: Sequence[TrainingCase], axis: int, rules: SliceRules) -
         UsageError: slices with a lesion or slices without are missing.
     """
     rows: list[tuple[int, int, float, int]] = []
+    seen = abnormal = 0
     for number, training in enumerate(cases):
-        case, target = training.case, training.target
-        assert target is not None, "voxel supervision hands over a mask"
-        if rules.channel not in case.images:
+        if rules.channel not in training.case.images:
             continue
-        filled = filled_slices(np.asarray(case.brain), axis, rules.least_brain)
-        wanted = filled[(filled % rules.step == 0) & training.usable[filled]]
-        images = np.moveaxis(np.asarray(case.images[rules.channel]), axis, 0)
-        masks = np.moveaxis(np.asarray(target), axis, 0)
-        pixel_mm2 = _pixel_mm2(training, axis)
-        rows += [
-            (number, int(each), float(masks[each].sum() * pixel_mm2), _sum(images, masks, each))
-            for each in wanted
-        ]
+        indices, areas = _slices_of(training, axis, rules)
+        seen, abnormal = seen + indices.size, abnormal + int((areas > 0).sum())
+        planes = _planes(training, axis, rules.channel)
+        for each in _balanced(areas, rules):
+            index = int(indices[each])
+            rows.append((number, index, float(areas[each]), _checksum(*planes, index)))
     area = np.array([row[2] for row in rows])
     _require_both(area, rules.channel)
-    every = ChosenSlices(
+    return ChosenSlices(
         np.array([row[0] for row in rows]),
         np.array([row[1] for row in rows]),
         area,
         np.array([row[3] for row in rows]),
-        float((area > 0).mean()),
+        abnormal / seen,
         rules.smallest_area_mm2,
     )
-    return every.balanced(rules.normal_per_abnormal)
+
+
+def _planes(
+    training: TrainingCase, axis: int, channel: str
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return image and lesion mask with the slice axis first."""
+    target = training.target
+    assert target is not None, "voxel supervision hands over a mask"
+    image = np.asarray(training.case.images[channel])
+    return np.moveaxis(image, axis, 0), np.moveaxis(np.asarray(target), axis, 0)
+
+
+def _slices_of(
+    training: TrainingCase, axis: int, rules: SliceRules
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return the slices of a case that may be learnt from, and their lesion areas in mm²."""
+    filled = filled_slices(np.asarray(training.case.brain), axis, rules.least_brain)
+    indices = filled[(filled % rules.step == 0) & training.usable[filled]]
+    _, masks = _planes(training, axis, rules.channel)
+    return indices, masks[indices].sum(axis=(1, 2)) * _pixel_mm2(training, axis)
+
+
+def _balanced(areas: NDArray[np.float64], rules: SliceRules) -> NDArray[np.intp]:
+    """Keep all slices of a case with a lesion, and evenly spread some without."""
+    abnormal, normal = np.flatnonzero(areas > 0), np.flatnonzero(areas == 0)
+    wanted = rules.normal_per_healthy
+    if abnormal.size:
+        wanted = int(rules.normal_per_abnormal * abnormal.size)
+    return np.sort(np.concatenate([abnormal, normal[spread_over(normal.size, wanted)]]))
 
 
 def _pixel_mm2(training: TrainingCase, axis: int) -> float:
@@ -152,9 +174,8 @@ def _pixel_mm2(training: TrainingCase, axis: int) -> float:
     return float(np.prod([edge for number, edge in enumerate(spacing) if number != axis]))
 
 
-def _sum(images: NDArray[np.float32], masks: NDArray[np.bool_], index: int) -> int:
-    both = images[index].tobytes() + masks[index].tobytes()
-    return zlib.crc32(both)
+def _checksum(images: NDArray[np.float32], masks: NDArray[np.bool_], index: int) -> int:
+    return zlib.crc32(images[index].tobytes() + masks[index].tobytes())
 
 
 def _require_both(area: NDArray[np.float64], channel: str) -> None:
@@ -203,11 +224,9 @@ class SliceReader:
         number, view = divmod(row, len(self._views))
         index = int(self._chosen.index[number])
         training = self._read_case(int(self._chosen.case[number]))
-        target = training.target
-        assert target is not None, "voxel supervision hands over a mask"
+        _, masks = _planes(training, self._frame.axis, self._channel)
         image = self._frame.cut(training.case.images[self._channel], [index])[0].numpy()
-        plane = np.moveaxis(np.asarray(target), self._frame.axis, 0)[index]
-        mask = self._frame.cut(_as_volume(plane, self._frame.axis), [0])[0].numpy() >= 0.5
+        mask = self._frame.cut(_as_volume(masks[index], self._frame.axis), [0])[0].numpy() >= 0.5
         return self._views.make(image, mask, f"{training.case.case_id}/{index}", view)
 
     def _read_case(self, number: int) -> TrainingCase:

@@ -60,6 +60,7 @@ PLAN = MedSADCLIPPlan(
     predicting_step=2,
     least_brain=0.2,
     normal_per_abnormal=2.0,
+    normal_per_healthy=12,
     smallest_area_mm2=10.0,
     kept_gb=1.0,
     patient_rule="top",
@@ -173,6 +174,9 @@ def test_frozen_parts_are_computed_once(
     once = sum(seen)
     method.fit(cases, session)
     assert sum(seen) == once > 0
+    # Another fold uses what the first one kept.
+    method.fit(cases[1:], session)
+    assert sum(seen) == once
 
 
 def test_the_prior_follows_the_share_of_slices_with_a_lesion(

@@ -13,7 +13,7 @@ from brainad.methods.medsad_clip.views import Views
 from brainad.volume import centred_grid
 
 _SHAPE = (14, 16, 20)
-RULES = SliceRules("T2", 1, 0.5, 1.0, 30.0)
+RULES = SliceRules("T2", 1, 0.5, 1.0, 5, 30.0)
 
 
 def training_case(
@@ -41,13 +41,13 @@ def cases() -> list[TrainingCase]:
     return [ill, training_case("well", None)]
 
 
-def test_all_slices_with_a_lesion_and_as_many_without_are_chosen(
+def test_all_slices_with_a_lesion_and_some_without_are_chosen(
     cases: list[TrainingCase],
 ) -> None:
     chosen = choose_slices(cases, 2, RULES)
     assert chosen.index[chosen.abnormal].tolist() == [5, 6, 7, 8]
-    assert len(chosen) == 8
-    assert set(chosen.case[~chosen.abnormal].tolist()) == {0, 1}
+    # As many without in the same case, and five of the healthy one.
+    assert chosen.case[~chosen.abnormal].tolist() == [0] * 4 + [1] * 5
     assert (np.diff(chosen.case) >= 0).all()
     assert chosen.abnormal_share == 4 / 32
     # 20 pixels of 2 x 2 mm, and one.
@@ -56,9 +56,20 @@ def test_all_slices_with_a_lesion_and_as_many_without_are_chosen(
     assert chosen.labelled[~chosen.abnormal].all()
 
 
+def test_what_is_chosen_of_a_case_does_not_depend_on_the_others(
+    cases: list[TrainingCase],
+) -> None:
+    more = [*cases, training_case("other", (slice(2, 9), slice(2, 9), slice(3, 15)))]
+    few, many = choose_slices(cases, 2, RULES), choose_slices(more, 2, RULES)
+    for number in (0, 1):
+        for name in ("index", "checksum"):
+            one, other = getattr(few, name), getattr(many, name)
+            assert np.array_equal(one[few.case == number], other[many.case == number])
+
+
 def test_steps_and_unusable_slices_are_respected(cases: list[TrainingCase]) -> None:
     ill = training_case("ill", (slice(3, 7), slice(4, 9), slice(5, 9)), usable=range(7))
-    every_second = SliceRules("T2", 2, 0.5, 9.0, 30.0)
+    every_second = SliceRules("T2", 2, 0.5, 9.0, 5, 30.0)
     chosen = choose_slices([ill, cases[1]], 2, every_second)
     assert chosen.index[chosen.case == 0].tolist() == [2, 4, 6]
     assert chosen.abnormal.sum() == 1
@@ -66,7 +77,7 @@ def test_steps_and_unusable_slices_are_respected(cases: list[TrainingCase]) -> N
 
 
 def test_what_does_not_fit_on_the_disk_is_thinned_out(cases: list[TrainingCase]) -> None:
-    chosen = choose_slices(cases, 2, SliceRules("T2", 1, 0.5, 5.0, 30.0))
+    chosen = choose_slices(cases, 2, SliceRules("T2", 1, 0.5, 5.0, 5, 30.0))
     thinned = chosen.at_most(8)
     assert len(thinned) <= 8
     assert 0 < thinned.abnormal.sum() < 4
