@@ -12,6 +12,10 @@ from brainad.methods.codegraph3d.graph import GraphSettings
 from brainad.methods.codegraph3d.matching import reference_distances
 from brainad.methods.codegraph3d.mutual_score import mutual_scores
 
+# Squared distances are differences of squared lengths, of which float32 keeps seven digits;
+# between near duplicates, the case of a shared anomaly, little of the difference is left.
+_SQUARED_ERROR = 1e-5
+
 
 @dataclass(frozen=True, eq=False)
 class CommunityFilter:
@@ -80,33 +84,43 @@ def filter_community(
 
 def distances_without(
     table: NDArray[np.float32],
-    cohort: CohortTokens,
+    queries: CohortTokens,
+    references: CohortTokens,
     filtered: NDArray[np.bool_],
     radius: int | None,
 ) -> NDArray[np.float32]:
-    """Correct the table for references that were removed (step 9).
+    """Correct a table for references that were removed (step 9).
 
     Only entries whose nearest reference may have been removed are measured again.
 
     Args:
-        table: (T, B) distances with all references.
-        cohort: the tokens behind the table.
-        filtered: (T,) bool, tokens that no longer serve as references.
+        table: (Q, B) distances with all references.
+        queries: the Q tokens.
+        references: the B volumes; the same object if a cohort is compared with itself.
+        filtered: (tokens of the references,) bool, those that no longer serve as references.
         radius: of the matching, None for `global`.
 
     Returns:
-        (T, B) float32.
+        (Q, B) float32.
     """
     corrected = table.copy()
-    own = cohort.own
+    own = references.own
+    slack = _SQUARED_ERROR * max(_largest_square(queries), _largest_square(references))
     for volume in np.unique(own[filtered]):
         of_volume = own == volume
-        removed = cohort.select(of_volume & filtered).volume(volume)
-        kept = cohort.select(of_volume & ~filtered).volume(volume)
-        to_removed = reference_distances(cohort, removed, radius)[:, 0]
-        affected = np.isfinite(to_removed) & ~of_volume
-        affected &= to_removed <= table[:, volume] * (1 + 1e-4) + 1e-6
+        removed = references.select(of_volume & filtered).volume(volume)
+        kept = references.select(of_volume & ~filtered).volume(volume)
+        to_removed = reference_distances(queries, removed, radius)[:, 0]
+        affected = np.isfinite(to_removed) & np.isfinite(table[:, volume])
+        affected &= to_removed**2 <= table[:, volume] ** 2 + slack
         if affected.any():
-            nearest = reference_distances(cohort.select(affected), kept, radius)
+            nearest = reference_distances(queries.select(affected), kept, radius)
             corrected[affected, volume] = nearest[:, 0]
     return corrected
+
+
+def _largest_square(cohort: CohortTokens) -> float:
+    """Return the largest squared length of a token, measured from the mean."""
+    if not len(cohort.tokens):
+        return 0.0
+    return float((cohort.tokens - cohort.tokens.mean(0)).square().sum(1).max())

@@ -83,7 +83,7 @@ def score_cohort(cohort: CohortTokens, settings: ScoreSettings, seed: int) -> Co
         communities, filters = find_shared_anomalies(table, cohort.own, ranks, settings.graph, seed)
         for each in filters:
             filtered |= each.filtered
-        table = distances_without(table, cohort, filtered, settings.radius)
+        table = distances_without(table, cohort, cohort, filtered, settings.radius)
     return CohortScores(_known(mutual_scores(table, ranks)), filtered, communities, filters)
 
 
