@@ -24,8 +24,10 @@ from brainad.method import MethodSpec
 from brainad.methods.medsad_clip.network import NetworkSettings
 from brainad.phantom import PhantomOptions
 from brainad.pipeline import planning
+from brainad.pipeline.bank import build_bank
 from brainad.pipeline.cases import Share, Watch, unwatched
 from brainad.pipeline.dataset import PLAN_FILE, PREPARED_FOLDER, DatasetWork
+from brainad.pipeline.evaluate import find_truth
 from brainad.pipeline.folder import FolderOptions
 from brainad.pipeline.phantoms import Cohort, write_cohort
 from brainad.pipeline.predict import DecisionOptions, RunReport, predict_folder
@@ -187,9 +189,16 @@ def _plan_quickly(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def quick_planning() -> Iterator[None]:
+    """Make quick plans for all tests of a module that come after the first that asks for it."""
     with pytest.MonkeyPatch.context() as patch:
         _plan_quickly(patch)
         yield
+
+
+@pytest.fixture
+def planned_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make quick plans for one test."""
+    _plan_quickly(monkeypatch)
 
 
 @pytest.fixture
@@ -286,6 +295,39 @@ def phantom_predictions(
 def predicted(phantom_predictions: Path, tmp_path: Path) -> Path:
     """Copy the predictions of the 7 heads, intermediate results included."""
     return Path(shutil.copytree(phantom_predictions, tmp_path / "predicted"))
+
+
+@pytest.fixture(scope="session")
+def healthy_scans(phantom_work: DatasetWork, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copy the scans of the 5 healthy heads, with their times."""
+    folder = tmp_path_factory.mktemp("healthy")
+    shutil.copy2(phantom_work.raw / "dataset.json", folder)
+    for case_id, label in find_truth(phantom_work.raw).labels.items():
+        if label == "healthy":
+            shutil.copy2(phantom_work.raw / "imagesTr" / f"{case_id}_0000.nii.gz", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def phantom_bank(
+    phantom_work: DatasetWork,
+    phantom_predictions: Path,
+    healthy_scans: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    resources: Resources,
+) -> Path:
+    """Make a bank of the 5 healthy heads; not to be written to."""
+    home = tmp_path_factory.mktemp("bank")
+    shutil.copytree(phantom_predictions / ".brainad", home / "bank.work")
+    build_bank(
+        healthy_scans,
+        home / "bank",
+        model_from_plan(phantom_work.derived / PLAN_FILE, "codegraph3d", resources),
+        FolderOptions(prepared=phantom_work.derived / PREPARED_FOLDER),
+        fpr=0.2,
+        watch=unwatched,
+    )
+    return home / "bank"
 
 
 @pytest.fixture(scope="session")

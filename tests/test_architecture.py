@@ -26,6 +26,12 @@ def test_no_module_is_too_long() -> None:
     assert [str(path) for path, lines in lengths.items() if lines > LONGEST_MODULE] == []
 
 
+def test_every_module_has_its_tests() -> None:
+    modules = [path.relative_to(PACKAGE) for path in MODULES if path.stem != "__init__"]
+    tests = {path: ROOT / "tests" / path.with_name(f"test_{path.name}") for path in modules}
+    assert [str(module) for module, test in tests.items() if not test.is_file()] == []
+
+
 def test_only_commands_print() -> None:
     outside = [path for path in MODULES if path.parent != PACKAGE / "cli"]
     assert [str(path) for path in outside for name, _ in calls(path) if name == "print"] == []

@@ -118,6 +118,8 @@ def _model_source(
             derived, workspace.results / name, arguments.configuration, arguments.f, resources
         )
         return choose, derived / PREPARED_FOLDER
+    if arguments.f is not None:
+        raise UsageError("-f chooses a fold of a trained model", "-f", "give -d or -m with it")
     plan = Path(arguments.o) / "plans.json"
     name = Path(arguments.i).resolve().name
     return model_planned_here(plan, name, arguments.configuration, resources), None

@@ -14,6 +14,7 @@ from brainad.pipeline.trained import (
     dataset_name,
     find_model,
     fold_folder,
+    name_root,
     trained_folds,
     trainer_folder,
 )
@@ -39,8 +40,8 @@ def _export(arguments: argparse.Namespace) -> int:
     if bool(arguments.m) == bool(arguments.dataset):
         raise UsageError("give either -m, or -d with -c", "brainad_export_model_to_zip", "see -h")
     if arguments.m:
-        folder = find_model(Path(arguments.m))
-        export_models([folder], folder.resolve().parent, target)
+        folder = find_model(Path(arguments.m).resolve())
+        export_models([folder], name_root(folder), target)
         print(f"{target}: {folder}")
         return EXIT_DONE
     if not arguments.configuration:

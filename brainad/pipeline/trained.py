@@ -26,6 +26,13 @@ def fold_folder(trainer: Path, fold: str) -> Path:
     return trainer / f"fold_{fold}"
 
 
+def name_root(model: Path) -> Path:
+    """Return the folder that a model is named from: the results root of a fold, else its parent."""
+    trainer = model.parent
+    is_fold = model.name.startswith("fold_") and trainer.name.startswith(f"{_TRAINER}__{_PLANS}__")
+    return trainer.parent.parent if is_fold else trainer
+
+
 def trained_folds(trainer: Path) -> list[str]:
     """Return the folds that hold a model, ``all`` first."""
     found = [path.parent.name.removeprefix("fold_") for path in trainer.glob(f"fold_*/{CARD_FILE}")]
@@ -60,7 +67,7 @@ def find_model(path: Path, fold: str | None = None) -> Path:
     Raises:
         UsageError: there is no model, or not that fold.
     """
-    if fold is None and (path / CARD_FILE).is_file():
+    if (path / CARD_FILE).is_file() and (fold is None or path == fold_folder(path.parent, fold)):
         return path
     folds = trained_folds(path)
     if not folds or (fold is not None and fold not in folds):

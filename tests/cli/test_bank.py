@@ -32,7 +32,7 @@ def test_a_bank_is_built_kept_and_used(
     healthy: Path,
     phantom_dataset: Path,
     tmp_path: Path,
-    quick_planning: None,  # noqa: ARG001
+    planned_quickly: None,  # noqa: ARG001
 ) -> None:
     bank = tmp_path / "bank"
     flags = ("-i", healthy, "-o", bank, "-np", "1", "-device", "cpu")
@@ -69,6 +69,34 @@ def test_a_rate_is_a_share(command: Command, healthy: Path, tmp_path: Path, rate
     code, _, messages = command(main, "-i", healthy, "-o", tmp_path / "bank", "-fpr", rate)
     assert code == 2
     assert "choose a rate between 0 and 1" in messages
+
+
+def test_too_few_scans_make_no_bank(
+    command: Command, healthy: Path, tmp_path: Path, weights_folder: Path
+) -> None:
+    for number in HEALTHY[1:]:
+        (healthy / f"person_{number}_T2.nii.gz").unlink()
+    plans = []
+    for budget in ("1", "1000"):
+        code, _, messages = command(
+            main, "-i", healthy, "-o", tmp_path / budget, "-np", "1", "-device", "cpu",
+            "-seconds_per_case", budget, "--weights", weights_folder,
+        )  # fmt: skip
+        assert code == 2
+        assert "1 usable case; codegraph3d compares scans with each other" in messages
+        assert not (tmp_path / budget).exists()
+        plan = read_json(tmp_path / f"{budget}.work" / "plans.json")
+        plans.append(plan["configurations"]["codegraph3d"]["slices_per_block"])
+    assert plans[0] < plans[1]
+
+
+def test_weights_are_looked_for_where_the_flag_says(
+    command: Command, healthy: Path, tmp_path: Path
+) -> None:
+    flags = ("-device", "cpu", "--weights", tmp_path / "empty")
+    code, _, messages = command(main, "-i", healthy, "-o", tmp_path / "bank", *flags)
+    assert code == 2
+    assert "no weights found for encoder dinov2_vits14" in messages
 
 
 def test_a_bank_that_cannot_be_written_is_named(

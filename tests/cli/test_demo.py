@@ -19,7 +19,7 @@ def test_the_whole_job_runs_and_runs_again(
     command: Command,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    quick_planning: None,  # noqa: ARG001
+    planned_quickly: None,  # noqa: ARG001
 ) -> None:
     """The heads stay in template space and few are made, which spares the registration."""
     aligned = partial(PhantomOptions, random_pose=False, warp_mm=1.0)

@@ -311,7 +311,7 @@ def test_one_scan_alone_needs_company_or_a_bank(
     phantom_work: DatasetWork,
     command: Command,
     tmp_path: Path,
-    quick_planning: None,  # noqa: ARG001
+    planned_quickly: None,  # noqa: ARG001
 ) -> None:
     source = copy_scans(phantom_work, tmp_path / "scans", "phantom_000")
     code, _, messages = command(main, "-i", source, "-o", tmp_path / "out", "-device", "cpu")

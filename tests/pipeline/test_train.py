@@ -124,6 +124,21 @@ def test_a_finished_fold_is_kept(
     assert again.calibration == trained.calibration
 
 
+def test_held_out_cases_can_be_judged_again(
+    trained: TrainingReport, home: Workspace, resources: Resources, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="no trained model to validate"):
+        train_fold(fold_of(home, "0", tmp_path), resources, TrainingOptions(validate_only=True))
+    fold = fold_of(home, "0", tmp_path)
+    shutil.copytree(trained.folder, fold.folder)
+    shutil.rmtree(fold.folder / "validation")
+    again = train_fold(fold, resources, TrainingOptions(validate_only=True, fpr=0.2))
+    assert not again.trained
+    assert again.calibration == trained.calibration
+    for name in ("summary.json", "patient_scores.csv"):
+        assert (fold.folder / "validation" / name).is_file()
+
+
 def test_the_same_seed_trains_the_same_model(
     trained: TrainingReport, home: Workspace, resources: Resources, tmp_path: Path
 ) -> None:
