@@ -101,9 +101,9 @@ def test_few_cases_are_refused_and_a_bank_judges_one(method: CoDeGraph3D) -> Non
         list(method.predict(healthy[:4]))
     with pytest.raises(UsageError, match="4 cases are too few"):
         method.remember([method.encode(case) for case in healthy[:4]])
-    assert method.scope is Scope.COHORT
+    scopes = [method.scope]
     method.remember([method.encode(case) for case in healthy])
-    assert method.scope is Scope.CASE
+    assert [*scopes, method.scope] == [Scope.COHORT, Scope.CASE]
     (ill,) = method.predict([head("g", bright=0.5)])
     (well,) = method.predict([head("g")])
     assert ill.score > 2 * well.score
