@@ -33,18 +33,20 @@ def main() -> None:
     template = load_template(MNI152)
     references = {"T1": fit_reference([template.image.data], [template.brain.data])}
     references |= {channel: phantom_reference(channel) for channel in PHANTOM_CHANNELS}
+    landmarks = {
+        name: [
+            round((value + 100 * (percent - 1) / 98) / 2, 3)
+            for value, percent in zip(reference.landmarks, PERCENTILES, strict=True)
+        ]
+        for name, reference in references.items()
+    }
     table = {
         "format_version": 1,
         "source": "half-way between even percentiles and T1: MNI152 template, others: 8 healthy "
         "phantoms, seeds 900000 to 900007",
         "percentiles": list(PERCENTILES),
-        "landmarks": {
-            name: [
-                round((value + 100 * (percent - 1) / 98) / 2, 3)
-                for value, percent in zip(reference.landmarks, PERCENTILES, strict=True)
-            ]
-            for name, reference in references.items()
-        },
+        "landmarks": landmarks,
+        "sha256": {name: NyulReference(tuple(found)).hash for name, found in landmarks.items()},
     }
     path = Path(str(package.__file__)).parent / "intensity_reference.json"
     path.write_text(json.dumps(table, indent=1) + "\n")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Mapping
 from importlib import resources as package_files
 from pathlib import Path
 
@@ -14,16 +13,31 @@ from brainad.errors import UsageError
 from brainad.files import read_json, value_hash, write_json
 from brainad.plan import Fingerprint, Plan, Resources, from_table, to_table
 from brainad.planning.planner import PlanningOptions, WorkingSpace, plan_dataset
+from brainad.preprocessing.normalisation import NyulReference
 from brainad.preprocessing.template import MNI152, load_template
 
 _log = logging.getLogger(__name__)
 
 
 def intensity_reference() -> dict[str, tuple[float, ...]]:
-    """Return the built-in standard landmarks per channel."""
+    """Return the built-in standard landmarks per channel.
+
+    Raises:
+        UsageError: they are not those whose hashes are stored with them.
+    """
     path = package_files.files("brainad.preprocessing") / "intensity_reference.json"
-    table: Mapping[str, list[float]] = json.loads(path.read_text())["landmarks"]
-    return {channel: tuple(values) for channel, values in table.items()}
+    table = json.loads(path.read_text())
+    found = {
+        channel: NyulReference(tuple(values)) for channel, values in table["landmarks"].items()
+    }
+    changed = [name for name, one in found.items() if one.hash != table["sha256"].get(name)]
+    if changed:
+        raise UsageError(
+            f"the standard intensities of {', '.join(changed)} do not match their hash",
+            str(path),
+            "install brainad again",
+        )
+    return {channel: one.landmarks for channel, one in found.items()}
 
 
 def make_plan(

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from importlib import resources as package_files
 from pathlib import Path
 
 import pytest
 
+from brainad import preprocessing
 from brainad.errors import UsageError
 from brainad.files import read_json, write_json, write_text
 from brainad.pipeline.dataset import FINGERPRINT_FILE, DatasetWork
@@ -31,6 +33,18 @@ def test_every_common_contrast_has_rising_standard_intensities() -> None:
     for values in reference.values():
         assert (values[0], values[-1]) == (0, 100)
         assert all(low < high for low, high in itertools.pairwise(values))
+
+
+def test_changed_standard_intensities_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(preprocessing.__path__[0]) / "intensity_reference.json"
+    table = read_json(path)
+    table["landmarks"]["T2"][5] += 1
+    write_json(tmp_path / path.name, table)
+    monkeypatch.setattr(package_files, "files", lambda _package: tmp_path)
+    with pytest.raises(UsageError, match="standard intensities of T2 do not match"):
+        intensity_reference()
 
 
 def test_a_plan_knows_the_template_and_its_reasons(
