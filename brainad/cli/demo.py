@@ -86,7 +86,7 @@ def _demo(arguments: argparse.Namespace) -> int:
         raw / "imagesTr", target, choose, folder_options, DecisionOptions(), watch
     )
     truth = find_truth(raw)
-    summary = evaluate_folder(truth, target)
+    summary = evaluate_folder(truth, target, watch)
     write_run_report(target, report, {})
     page = write_html_report(target, report, report.scans, truth.masks, summary)
 

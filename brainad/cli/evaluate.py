@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from brainad.cli.arguments import Parser
+from brainad.cli.progress import make_watch
 from brainad.cli.runner import EXIT_CASES_FAILED, EXIT_DONE, run
 from brainad.cli.tables import format_table
 from brainad.errors import UsageError
@@ -29,7 +30,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if not predictions.is_dir():
         raise UsageError("no such folder", str(predictions), "give the folder of the predictions")
     table = Path(arguments.cases) if arguments.cases else None
-    summary = evaluate_folder(find_truth(Path(arguments.truth), table), predictions)
+    watch = make_watch(arguments.disable_progress_bar, arguments.quiet)
+    summary = evaluate_folder(find_truth(Path(arguments.truth), table), predictions, watch)
     print_summary(summary)
     print(f"written to {predictions / 'summary.json'}")
     absent = summary.n_cases["missing"] + summary.n_cases["failed"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -18,10 +18,9 @@ from brainad.files import read_csv, write_json
 from brainad.inference.outputs import OutputFolder
 from brainad.inference.scoring import slice_scores
 from brainad.nifti import ENDINGS, case_stem, read_volume
+from brainad.pipeline.cases import Outcome, Watch, attempt, unwatched
 from brainad.summary import Summary, ThresholdSource
 from brainad.volume import Volume
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def _from_dataset(dataset: Dataset) -> TruthFolder:
     )
 
 
-def evaluate_folder(truth: TruthFolder, predictions: Path) -> Summary:
+def evaluate_folder(truth: TruthFolder, predictions: Path, watch: Watch = unwatched) -> Summary:
     """Score a prediction folder; expected cases without prediction count as failures.
 
     So does a case whose truth cannot be read or lies on another grid than the prediction.
@@ -100,27 +99,39 @@ def evaluate_folder(truth: TruthFolder, predictions: Path) -> Summary:
     Args:
         truth: every case that is expected.
         predictions: output folder of a prediction.
+        watch: shows progress.
     """
     output = OutputFolder(predictions)
     case_ids = sorted(truth.masks)
     evaluation = Evaluation(_threshold_source(output, case_ids))
-    for case_id in case_ids:
-        path = output.mask_path(case_id)
-        try:
-            mask = read_volume(path) if path.is_file() else None
-            known = read_truth(truth, case_id, mask)
-        except DataError as error:
-            _log.error("case %s cannot be evaluated: %s", case_id, error)
-            evaluation.add_missing(_without_mask(truth, case_id), is_reported=True)
-            continue
-        if mask is None:
-            marker = output.marker(case_id)
-            evaluation.add_missing(known, is_reported=bool(marker and marker.failure))
-        else:
-            evaluation.add(known, _delivered(output, case_id, mask))
+
+    def compare() -> Iterator[Outcome]:
+        for case_id in case_ids:
+            add = partial(_add_case, evaluation, output, truth, case_id)
+            outcome = attempt("evaluate", case_id, add)
+            if outcome.failure:
+                evaluation.add_missing(_without_mask(truth, case_id), is_reported=True)
+            yield outcome
+
+    for _ in watch("evaluate", len(case_ids), compare()):
+        pass
     summary = evaluation.summary()
     write_json(predictions / "summary.json", summary.to_dict())
     return summary
+
+
+def _add_case(
+    evaluation: Evaluation, output: OutputFolder, truth: TruthFolder, case_id: str
+) -> None:
+    """Compare one case, or count it as missing if there is no prediction."""
+    path = output.mask_path(case_id)
+    mask = read_volume(path) if path.is_file() else None
+    known = read_truth(truth, case_id, mask)
+    if mask is None:
+        marker = output.marker(case_id)
+        evaluation.add_missing(known, is_reported=bool(marker and marker.failure))
+    else:
+        evaluation.add(known, _delivered(output, case_id, mask))
 
 
 def _threshold_source(output: OutputFolder, case_ids: Sequence[str]) -> ThresholdSource:

@@ -93,4 +93,4 @@ class Validation:
             if outcome.failure:
                 _log.warning("case %s was not delivered", outcome.case_id)
         self._output.write_tables(names)
-        return evaluate_folder(truth, self._output.folder)
+        return evaluate_folder(truth, self._output.folder, self._watch)

@@ -14,8 +14,9 @@ Command = Callable[..., tuple[int, str, str]]
 def test_metrics_are_shown_by_level_and_written(
     command: Command, predicted: Path, phantom_dataset: Path
 ) -> None:
-    code, shown, _ = command(main, phantom_dataset, predicted)
+    code, shown, messages = command(main, phantom_dataset, predicted)
     assert code == 0
+    assert "evaluate 7/7" in messages
     rows = [line.split() for line in shown.splitlines()]
     found = {(row[0], row[1]) for row in rows if len(row) == 3}
     assert {("patient", "AUROC"), ("slice", "AUROC"), ("voxel", "AUPRO")} <= found
