@@ -43,6 +43,7 @@ from brainad.model_folder import StoredModel
 from brainad.phantom import PhantomOptions
 from brainad.pipeline.cases import Share
 from brainad.pipeline.dataset import PREPARED_FOLDER, TRUTH_FOLDER, DatasetWork
+from brainad.pipeline.executors import Processes
 from brainad.pipeline.phantoms import Cohort, write_cohort
 from brainad.pipeline.resources import measure_resources
 from brainad.plan import Plan, Resources, from_table
@@ -97,13 +98,13 @@ class Bench:
         )
         self.seconds: dict[str, float] = {}
         with self.timed("phantoms"):
-            write_cohort(cohort, processes=2)
+            write_cohort(cohort, executor=Processes(2))
         healthy = [n for i, n in enumerate(cohort.case_ids()) if cohort.is_healthy(i)]
         self.train = healthy[:train]
         self.test = [name for name in cohort.case_ids() if name not in set(self.train)]
         _mark_test_set(self.raw / "cases.csv", set(self.test))
         self.resources: Resources = measure_resources(find_workspace({}).weights, "cpu")
-        work = DatasetWork(self.raw, home / "preprocessed", processes=2)
+        work = DatasetWork(self.raw, home / "preprocessed", executor=Processes(2))
         with self.timed("plan and prepare"):
             self.plan: Plan = work.plan(self.resources, spacing_mm)
             work.preprocess("cpu", Share())
@@ -290,7 +291,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     started = time.perf_counter()
-    bench = Bench(options.o, options.train, *options.test, options.spacing_mm)
+    healthy, ill = options.test
+    bench = Bench(options.o, options.train, healthy, ill, options.spacing_mm)
     rows = {name: run_variant(bench, name) for name in options.variants}
     for name, row in rows.items():
         print_combinations(name, row["subsets"])

@@ -63,7 +63,7 @@ def random_case(channels: tuple[str, ...]) -> PreparedCase:
     """A brain-sized ellipsoid of noise."""
     rng = np.random.default_rng(0)
     axes = np.meshgrid(*(np.linspace(-1, 1, n) for n in SHAPE), indexing="ij")
-    brain = sum(axis**2 for axis in axes) < 0.9
+    brain = np.square(axes).sum(axis=0) < 0.9
     images = {c: np.where(brain, rng.random(SHAPE), 0).astype(np.float32) for c in channels}
     grid = centred_grid(SHAPE, 1.0, np.zeros(3))
     return PreparedCase("random", images, brain, Placement(grid, grid, np.eye(4)))

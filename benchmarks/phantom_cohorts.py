@@ -27,6 +27,7 @@ from brainad.phantom import LesionKind, PhantomOptions
 from brainad.pipeline.cases import Share
 from brainad.pipeline.dataset import PREPARED_FOLDER, DatasetWork
 from brainad.pipeline.evaluate import evaluate_folder, find_truth
+from brainad.pipeline.executors import Processes
 from brainad.pipeline.folder import FolderOptions
 from brainad.pipeline.model import Model, training_free_model
 from brainad.pipeline.phantoms import Cohort, write_cohort
@@ -86,7 +87,7 @@ def run_variant(name: str, variant: Variant, raw: Path, home: Path) -> dict[str,
     """Prepare, predict and evaluate a cohort with one variant of the plan."""
     resources = measure_resources(find_workspace({}).weights, "cpu")
     grid = "planned" if variant.spacing_mm is None else f"{variant.spacing_mm:.3f}mm"
-    work = DatasetWork(raw, home / f"preprocessed_{grid}", processes=2)
+    work = DatasetWork(raw, home / f"preprocessed_{grid}", executor=Processes(2))
     plan = work.plan(resources, variant.spacing_mm)
     started = time.perf_counter()
     work.preprocess("cpu", Share())
@@ -151,7 +152,7 @@ def main() -> None:
     home = Path(arguments.o) / f"{arguments.cohort}_{seed}"
     raw = home / f"Dataset{seed}_Phantoms{arguments.cohort}"
     options = PhantomOptions(channels=("T2",), lesion=lesion)
-    write_cohort(Cohort(raw, options, HEALTHY, UNHEALTHY, seed), processes=2)
+    write_cohort(Cohort(raw, options, HEALTHY, UNHEALTHY, seed), executor=Processes(2))
     rows = [run_variant(name, VARIANTS[name], raw, home) for name in arguments.variants]
     print(
         f"phantom cohort {arguments.cohort}, seed {seed}: {HEALTHY} healthy, {UNHEALTHY} {lesion}"

@@ -21,6 +21,7 @@ from brainad.phantom import LesionKind, PhantomOptions
 from brainad.pipeline.cases import Share
 from brainad.pipeline.dataset import PLAN_FILE, PREPARED_FOLDER, DatasetWork
 from brainad.pipeline.evaluate import evaluate_folder, find_truth
+from brainad.pipeline.executors import Processes
 from brainad.pipeline.folder import FolderOptions
 from brainad.pipeline.model import Model, open_model, training_free_model
 from brainad.pipeline.phantoms import Cohort, write_cohort
@@ -101,9 +102,9 @@ def prepare(design: Design, processes: int) -> Prepared:
     prepared: Prepared | None = None
     for role in ("training", "testing"):
         cohort = design.cohort(role)
-        write_cohort(cohort, processes=processes)
+        write_cohort(cohort, executor=Processes(processes))
         derived = design.home / "preprocessed" / cohort.folder.name
-        work = DatasetWork(cohort.folder, derived, processes=processes)
+        work = DatasetWork(cohort.folder, derived, executor=Processes(processes))
         if prepared is None:
             _write_split(cohort, design.held_out)
             prepared = Prepared(design, work.plan(resources, design.spacing_mm), resources)

@@ -13,6 +13,7 @@ from brainad.case import Case, Diagnosis, Labels
 from brainad.channels import canonical_channel
 from brainad.dataset_description import FILE_NAME, DatasetDescription, read_description
 from brainad.errors import DataError, UsageError
+from brainad.files import safe_name
 from brainad.input_folder import find_cases, make_case
 from brainad.label_tables import DIAGNOSES, read_case_table, read_slice_table
 from brainad.nifti import case_stem
@@ -90,7 +91,7 @@ def read_dataset(folder: Path, variables: Mapping[str, str] | None = None) -> Da
     warnings = list(description.warnings)
     if description.explicit_cases:
         images, masks = _listed(folder, description, variables or {})
-        found = tuple(make_case(name, files) for name, files in sorted(images.items()))
+        found, failures = _make_cases(images)
     else:
         aliases = description.options.aliases
         inside = find_cases(folder / "imagesTr", description.channel_names, aliases=aliases)
@@ -140,6 +141,18 @@ def _listed(
         if entry.get("label"):
             masks[case_id] = _path(folder, entry["label"], variables)
     return images, masks
+
+
+def _make_cases(
+    images: Mapping[str, Mapping[str, Path]],
+) -> tuple[tuple[Case, ...], dict[str, DataError]]:
+    cases, failures = [], {}
+    for name, files in sorted(images.items()):
+        try:
+            cases.append(make_case(name, files))
+        except DataError as error:
+            failures[safe_name(name)] = error
+    return tuple(cases), failures
 
 
 def _path(folder: Path, text: Any, variables: Mapping[str, str]) -> Path:

@@ -7,17 +7,29 @@ import errno
 import hashlib
 import io
 import json
+import os
+import platform
+import re
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psutil
+
 from brainad.errors import ResourceError, UsageError
 
 # A cell that starts with one of these is run as a formula by spreadsheet programs.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# Path separators of any system, and what breaks lines of a log or table.
+_UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
+_LONGEST_NAME = 200
+_PARTIAL = re.compile(r"\.(?P<host>[0-9a-f]{6})-(?P<process>\d+)-[0-9a-f]{8}\.partial")
+# Nobody writes one file for so long; other machines' processes cannot be asked.
+_SECONDS_ABANDONED = 24 * 3600.0
 
 
 @contextmanager
@@ -31,7 +43,8 @@ def replacing(path: Path) -> Iterator[Path]:
         ResourceError: the disk is full.
         UsageError: the folder is not writable.
     """
-    temporary = path.with_name(f".{path.name[-80:]}.{uuid4().hex[:8]}.partial{_ending(path)}")
+    writer = f"{_host()}-{os.getpid()}-{uuid4().hex[:8]}"
+    temporary = path.with_name(f".{path.name[-80:]}.{writer}.partial{_ending(path)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -57,6 +70,58 @@ def _remove(path: Path) -> None:
         return
     with suppress(FileNotFoundError, NotADirectoryError):
         path.unlink()
+
+
+def remove_leftovers(folder: Path) -> int:
+    """Remove what killed processes left half-written below a folder; return how many files.
+
+    What a running process of this machine is writing stays, and so does what another machine
+    wrote to within the last day.
+    """
+    found = [path for path in folder.rglob(".*.partial*") if _is_abandoned(path)]
+    for path in found:
+        _remove(path)
+    return len(found)
+
+
+def _is_abandoned(path: Path) -> bool:
+    match = _PARTIAL.search(path.name)
+    if match is None:
+        return False
+    try:
+        written = path.stat().st_mtime
+    except FileNotFoundError:
+        return False
+    if match["host"] != _host():
+        return time.time() - written > _SECONDS_ABANDONED
+    try:
+        # A later process may have been given the same number.
+        return psutil.Process(int(match["process"])).create_time() > written + 1
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _host() -> str:
+    """Identify this machine without telling its name."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+
+
+def is_safe_name(name: str) -> bool:
+    """Tell whether a name from outside may become part of a file name and a line of a log."""
+    return (
+        bool(name.strip(". "))
+        and not name.startswith(".")
+        and not _UNSAFE.search(name)
+        and len(name.encode()) <= _LONGEST_NAME
+    )
+
+
+def safe_name(name: str) -> str:
+    """Return a similar name that `is_safe_name` accepts; different names stay different."""
+    if is_safe_name(name):
+        return name
+    digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:8]
+    return f"unsafe_{_UNSAFE.sub('_', name)[:40].strip('. ')}_{digest}"
 
 
 def _explain(error: OSError, path: Path) -> Exception:
@@ -165,7 +230,26 @@ def value_hash(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def compose_key(**parts: str) -> str:
+    """Join what a result depends on into a key from which `explain_change` can tell a change."""
+    return " ".join(f"{name}={value}" for name, value in parts.items())
+
+
+def explain_change(old: str, new: str) -> str:
+    """Name the parts in which two keys of `compose_key` differ, for the log."""
+    before = dict(part.partition("=")[::2] for part in old.split())
+    now = dict(part.partition("=")[::2] for part in new.split())
+    changed = [name for name, value in now.items() if before.get(name) != value]
+    return f"{' and '.join(changed) or 'its key'} changed"
+
+
 def stat_signature(path: Path) -> tuple[str, int, int]:
-    """Return name, size in bytes and modification time in ns: cheap evidence of change."""
-    status = path.stat()
+    """Return name, size in bytes and modification time in ns: cheap evidence of change.
+
+    A file that cannot be looked at has size and time -1.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return path.name, -1, -1
     return path.name, status.st_size, status.st_mtime_ns

@@ -12,6 +12,7 @@ from brainad.case import Case, Labels
 from brainad.channels import CANONICAL, canonical_channel
 from brainad.dataset_description import FILE_NAME, read_description
 from brainad.errors import DataError, UsageError
+from brainad.files import is_safe_name, safe_name
 from brainad.naming import PATTERNS, Vocabulary, match_name, numbered
 from brainad.nifti import case_stem
 
@@ -73,7 +74,7 @@ def find_cases(
         UsageError: no such folder, or no file fits.
     """
     vocabulary = _vocabulary(folder, channel_names, channel_map or {}, aliases or {})
-    files = sorted(_visible_files(folder))
+    files, refused = _list_files(folder)
     matches = {file: match_name(file.relative_to(folder), vocabulary) for file in files}
     readings = [Reading(f, m.case_id, m.channel, m.pattern) for f, m in matches.items() if m]
     warnings: list[str] = []
@@ -88,6 +89,7 @@ def find_cases(
     if unmatched:
         warnings.append(f"{len(unmatched)} files are not used, e.g. {_some(folder, unmatched)}")
     cases, failures = _assemble(readings, patients)
+    failures |= {safe_name(str(path.relative_to(folder))): e for path, e in refused.items()}
     first = sorted({reading.case_id for reading in readings})[:3]
     return InputFolder(
         folder=folder,
@@ -102,7 +104,18 @@ def find_cases(
 def make_case(
     case_id: str, images: Mapping[str, Path], patient_id: str = "", labels: Labels | None = None
 ) -> Case:
-    """Make a case whose outputs lie on the grid of its most anatomical channel."""
+    """Make a case whose outputs lie on the grid of its most anatomical channel.
+
+    Raises:
+        DataError: the name of the case or a channel cannot be part of a file name.
+    """
+    for name in (case_id, *images):
+        if not is_safe_name(name):
+            raise DataError(
+                f"{name!a} cannot be part of a file name",
+                ", ".join(f"{str(path)!a}" for path in images.values()),
+                "use letters, digits and _ - . without line breaks or path separators",
+            )
     order = {name: position for position, name in enumerate(CANONICAL)}
     reference = min(images, key=lambda name: (order.get(name, len(order)), name))
     return Case(case_id, patient_id or case_id, dict(images), reference, labels or Labels())
@@ -135,15 +148,37 @@ def _vocabulary(
     return Vocabulary(channel_names or {}, endings, aliases)
 
 
-def _visible_files(folder: Path, depth: int = 0) -> Iterator[Path]:
-    for entry in folder.iterdir():
+def _list_files(folder: Path) -> tuple[list[Path], dict[Path, DataError]]:
+    """List the files that may be scans, and what cannot be looked at with the reason."""
+    refused: dict[Path, DataError] = {}
+    files = sorted(_visible_files(folder, refused))
+    return files, refused
+
+
+def _visible_files(folder: Path, refused: dict[Path, DataError], depth: int = 0) -> Iterator[Path]:
+    try:
+        entries = list(folder.iterdir())
+    except OSError as error:
+        problem = f"the folder cannot be read: {error.strerror}"
+        if depth == 0:
+            raise UsageError(problem, str(folder), "ask for the right to read it") from error
+        refused[folder] = DataError(problem, str(folder), "ask for the right to read it")
+        return
+    for entry in entries:
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
             is_loop = entry.parent.resolve().is_relative_to(entry.resolve())
             if depth < _MAX_DEPTH and not is_loop:
-                yield from _visible_files(entry, depth + 1)
-        elif not entry.name.lower().endswith(_SIDE_CARS):
+                yield from _visible_files(entry, refused, depth + 1)
+        elif entry.name.lower().endswith(_SIDE_CARS):
+            continue
+        elif entry.exists() and not entry.is_file():
+            # Opening a pipe or a device could wait or read for ever.
+            refused[entry] = DataError(
+                "neither a file nor a folder", f"{str(entry)!a}", "remove it"
+            )
+        else:
             yield entry
 
 
@@ -210,9 +245,12 @@ def _assemble(
                 ", ".join(str(file) for file in files),
                 "keep one of them, or rename the others to cases of their own",
             )
-        else:
-            images = {name: files[0] for name, files in channels.items()}
+            continue
+        images = {name: files[0] for name, files in channels.items()}
+        try:
             cases.append(make_case(case_id, images, patients.get(case_id, "")))
+        except DataError as error:
+            failures[safe_name(case_id)] = error
     return tuple(cases), failures
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
@@ -15,6 +15,20 @@ from brainad.prediction import Prediction
 
 Encoding = Mapping[str, NDArray[Any]]
 P = TypeVar("P", bound=MethodPlan)
+A = TypeVar("A")
+
+
+class Spread(Protocol):
+    """Runs one pure function over many arguments, here or on other machines, as `map` does.
+
+    Arguments and results may travel, hence they are picklable; results come in order, one by
+    one, and the same piece of work may be done twice.
+    """
+
+    def __call__(
+        self, work: Callable[[A], Encoding], arguments: Sequence[A], /
+    ) -> Iterable[Encoding]:
+        """Return the results in the order of the arguments."""
 
 
 class Scope(StrEnum):
@@ -106,11 +120,11 @@ class EncodingMethod(Method, Protocol):
         """Turn one case into arrays; independent of all other cases."""
 
     def score(
-        self, cases: Sequence[PreparedCase], encodings: Sequence[Encoding]
+        self, cases: Sequence[PreparedCase], encodings: Sequence[Encoding], spread: Spread = map
     ) -> Iterator[Prediction]:
-        """Yield one prediction per case, in order."""
+        """Yield one prediction per case, in order; `spread` runs the costly pieces."""
 
-    def remember(self, encodings: Sequence[Encoding]) -> None:
+    def remember(self, encodings: Sequence[Encoding], spread: Spread = map) -> None:
         """Keep encodings of reference cases, against which later cases are scored alone."""
 
 

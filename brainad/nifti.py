@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import struct
 import zlib
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ ENDINGS = (".nii.gz", ".nii")
 
 # No clinical head scan comes near this; a header that claims more is damaged or hostile.
 _MAX_VOXELS = 1_000_000_000
+# The voxels follow the header and its extensions, of which the largest hold a DICOM header.
+_MAX_OFFSET = 64 * 1024**2
+_HEADER_BYTES = 348
+_OFFSET_AT = 108
 _READ_ERRORS = (
     ImageFileError,
     HeaderDataError,
@@ -92,6 +97,7 @@ def _volume(image: Any, where: str) -> Volume:
 
 def _open(path: Path) -> Any:
     try:
+        _require_near_voxels(path)
         return nib.nifti1.load(path)
     except FileNotFoundError as error:
         raise DataError("file not found", str(path), "check the path") from error
@@ -101,6 +107,18 @@ def _open(path: Path) -> Any:
             str(path),
             "copy or convert it again from its source",
         ) from error
+
+
+def _require_near_voxels(path: Path) -> None:
+    """Refuse a header that would have gigabytes skipped or read as extensions."""
+    with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+    if len(header) < _HEADER_BYTES:
+        raise EOFError("the file is shorter than a header")
+    order = "<" if struct.unpack_from("<i", header)[0] == _HEADER_BYTES else ">"
+    (offset,) = struct.unpack_from(f"{order}f", header, _OFFSET_AT)
+    if not 0 <= offset <= _MAX_OFFSET:
+        raise ValueError(f"the header claims that the voxels start at byte {offset:.4g}")
 
 
 def _grid(image: Any, where: str) -> Grid:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,9 @@ from brainad.case import Diagnosis
 from brainad.errors import UsageError
 
 FORMAT_VERSION = 1
+
+# No working grid of a head comes near this; one that does would not fit into memory.
+_MOST_VOXELS = 500_000_000
 
 LabelLevel = Literal["none", "healthy", "case", "slice", "voxel"]
 T = TypeVar("T")
@@ -52,6 +57,16 @@ def from_table(kind: type[T], table: Any, where: str) -> T:
         raise UsageError(
             f"not a valid {kind.__name__}: {problems}", where, f"the known keys are {known}"
         ) from error
+
+
+def require(holds: bool, message: str) -> None:
+    """Raise the error that `from_table` reports with the file if a value makes no sense.
+
+    Raises:
+        ValueError: it does not hold.
+    """
+    if not holds:
+        raise ValueError(message)
 
 
 @dataclass(frozen=True)
@@ -177,6 +192,21 @@ class PreprocessingPlan(Table):
     landmarks: Mapping[str, tuple[float, ...]]
     slice_axis: Literal[0, 1, 2]
 
+    def __post_init__(self) -> None:
+        require(bool(self.channels), "channels must name at least one")
+        require(
+            min(self.working_shape) >= 1 and math.prod(self.working_shape) <= _MOST_VOXELS,
+            f"working_shape {self.working_shape} is empty or has more than {_MOST_VOXELS} voxels",
+        )
+        require(0.1 <= self.spacing_mm <= 20, f"spacing_mm is {self.spacing_mm}, not 0.1 to 20")
+        for channel, values in self.landmarks.items():
+            ascending = all(low <= high for low, high in itertools.pairwise(values))
+            finite = all(map(math.isfinite, values))
+            require(
+                ascending and finite and values[:1] < values[-1:],
+                f"landmarks of {channel} must be numbers that rise",
+            )
+
 
 @dataclass(frozen=True)
 class MethodPlan(Table):
@@ -189,6 +219,9 @@ class MethodPlan(Table):
 
     seed: int
     reasons: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        require(0 <= self.seed < 2**32, f"seed is {self.seed}, not 0 to {2**32 - 1}")
 
 
 @dataclass(frozen=True)

@@ -64,14 +64,18 @@ class PreparedFolder:
         self.folder = folder
 
     def record(self, case_id: str) -> PreparedRecord | None:
-        """Return how a case was prepared, or None if it is not here."""
+        """Return how a case was prepared, or None if it is not here or not readable."""
         path = self.folder / case_id / "record.json"
         if not path.is_file():
             return None
-        table = read_json(path)
-        return PreparedRecord(
-            table["key"], tuple(table["channels"]), tuple(table["warnings"]), table["measures"]
-        )
+        try:
+            table = read_json(path)
+            return PreparedRecord(
+                table["key"], tuple(table["channels"]), tuple(table["warnings"]), table["measures"]
+            )
+        except (UsageError, KeyError, TypeError):
+            # A disk that lost power may keep a name and lose its content.
+            return None
 
     def write(self, case: PreparedCase, record: PreparedRecord) -> None:
         """Store a case; it appears complete or not at all."""

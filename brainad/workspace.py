@@ -12,6 +12,7 @@ from pathlib import Path
 from brainad.errors import UsageError
 
 _log = logging.getLogger(__name__)
+_BORROWED = "nnUNet_raw"
 _DATASET_NAME = re.compile(r"Dataset(\d{3})_([A-Za-z0-9_-]+)")
 
 
@@ -85,6 +86,14 @@ class Workspace:
         return self.results / dataset.name
 
 
+@dataclass(frozen=True)
+class Root:
+    """A root folder and what named it: a flag, a variable, or the default."""
+
+    path: Path
+    origin: str
+
+
 def find_workspace(
     arguments: Mapping[str, str | None], environment: Mapping[str, str] | None = None
 ) -> Workspace:
@@ -94,24 +103,32 @@ def find_workspace(
         arguments: folders named on the command line, by role (raw, preprocessed, ...).
         environment: variables to read instead of the process's own.
     """
+    roots = locate_roots(arguments, environment)
+    if roots["raw"].origin == _BORROWED:
+        raw = roots["raw"].path
+        _log.info("brainad_raw is not set: reading raw datasets from nnUNet_raw %s", raw)
+    return Workspace(**{role: root.path for role, root in roots.items()})
+
+
+def locate_roots(
+    arguments: Mapping[str, str | None], environment: Mapping[str, str] | None = None
+) -> dict[str, Root]:
+    """Locate the root folders and tell what named each; see `find_workspace`."""
     variables = os.environ if environment is None else environment
     home = _folder(variables.get("BRAINAD_HOME") or "~/brainad", variables)
+    origin = "BRAINAD_HOME" if variables.get("BRAINAD_HOME") else "default"
 
-    def locate(role: str) -> Path:
-        for value in (
-            arguments.get(role),
-            variables.get(f"brainad_{role}"),
-            variables.get(f"BRAINAD_{role.upper()}"),
-        ):
+    def locate(role: str) -> Root:
+        named = {f"--{role}": arguments.get(role)}
+        names = [f"brainad_{role}", f"BRAINAD_{role.upper()}"]
+        names += [_BORROWED] if role == "raw" else []
+        named |= {name: variables.get(name) for name in names}
+        for name, value in named.items():
             if value:
-                return _folder(value, variables)
-        borrowed = variables.get("nnUNet_raw") if role == "raw" else None
-        if borrowed:
-            _log.info("brainad_raw is not set: reading raw datasets from nnUNet_raw %s", borrowed)
-            return _folder(borrowed, variables)
-        return home / role
+                return Root(_folder(value, variables), name)
+        return Root(home / role, origin)
 
-    return Workspace(*(locate(role) for role in ("raw", "preprocessed", "results", "weights")))
+    return {role: locate(role) for role in ("raw", "preprocessed", "results", "weights")}
 
 
 def _folder(text: str, variables: Mapping[str, str]) -> Path:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -77,4 +78,24 @@ def test_a_sequence_reads_each_case_when_it_is_asked_for(folder: ArrayFolder) ->
     folder.write("a", "key", {"x": np.array(7)})
     assert int(stored[1]["x"]) == 7
     with pytest.raises(FileNotFoundError):
-        stored[2]
+        stored[2]["x"]
+
+
+def test_only_the_arrays_that_are_asked_for_are_read(folder: ArrayFolder) -> None:
+    folder.write("a", "key", {"x": np.array(1), "y": np.array(2)})
+    arrays = pickle.loads(pickle.dumps(folder.open("a")))  # noqa: S301 - our own
+    assert sorted(arrays) == ["x", "y"]
+    assert len(arrays) == 2
+    assert int(arrays["y"]) == 2
+    assert folder.key("a") == "key"
+    assert folder.key("b") is None
+
+
+def test_features_are_stored_as_they_are(tmp_path: Path) -> None:
+    zeros = {"x": np.zeros(100_000, dtype=np.uint8)}
+    small, large = ArrayFolder(tmp_path / "s"), ArrayFolder(tmp_path / "l", compressed=False)
+    for each in (small, large):
+        each.write("a", "key", zeros)
+        assert np.array_equal(each.read("a")["x"], zeros["x"])
+    assert (tmp_path / "s" / "a.npz").stat().st_size < 5_000
+    assert (tmp_path / "l" / "a.npz").stat().st_size > 100_000

@@ -6,12 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from brainad import files
 from brainad.errors import ResourceError, UsageError
 from brainad.files import (
+    compose_key,
     content_hash,
+    explain_change,
+    is_safe_name,
     read_csv,
     read_json,
+    remove_leftovers,
     replacing,
+    safe_name,
     stat_signature,
     value_hash,
     write_bytes,
@@ -226,3 +232,58 @@ def test_the_signature_of_a_file_changes_with_size_and_time(tmp_path: Path) -> N
     assert stat_signature(path) == ("a", 3, 7)
     path.write_bytes(b"abcd")
     assert stat_signature(path)[1] == 4
+
+
+def leave_unfinished(folder: Path) -> Path:
+    """Leave what a killed process leaves, and return it."""
+    with pytest.raises(KeyboardInterrupt), replacing(folder / "a.json") as temporary:
+        temporary.write_text("half")
+        kept = temporary.rename(folder / f"kept{temporary.name}")
+        raise KeyboardInterrupt
+    return kept.rename(temporary)
+
+
+def test_only_what_nobody_writes_is_removed(tmp_path: Path) -> None:
+    own = leave_unfinished(tmp_path)
+    number = str(os.getpid())
+    gone = tmp_path / own.name.replace(f"-{number}-", "-4194304-")
+    away = tmp_path / own.name.replace(files._host(), "0" * 6)
+    old = tmp_path / f"{own.name.replace(files._host(), '1' * 6)}"
+    folder = tmp_path / "deep" / gone.name
+    folder.mkdir(parents=True)
+    for path in (gone, away, old, folder / "x"):
+        path.write_text("half")
+    os.utime(old, (0, 0))
+    (tmp_path / ".hidden.partial").write_text("not ours")
+    assert remove_leftovers(tmp_path) == 3
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {own.name, away.name, "deep", ".hidden.partial"}
+    os.utime(own, (0, 0))
+    assert remove_leftovers(tmp_path) == 1, "written before this process was started"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../x", "a/b", "a\\b", "a\nb", "a\x00b", "", "..", ".x", "\udcff", "x" * 300, "a\u2028"],
+)
+def test_names_that_could_do_harm_are_replaced(name: str) -> None:
+    assert not is_safe_name(name)
+    assert is_safe_name(safe_name(name))
+    assert safe_name(name) != safe_name(f"{name}a")
+
+
+@pytest.mark.parametrize("name", ["sub-01_ses-2", "Müller 3", "-rf", "=1+1", "a.b"])
+def test_ordinary_names_are_kept(name: str) -> None:
+    assert is_safe_name(name)
+    assert safe_name(name) == name
+
+
+def test_keys_tell_what_changed() -> None:
+    old = compose_key(files="a", plan="b")
+    assert explain_change(old, compose_key(files="a", plan="c")) == "plan changed"
+    assert explain_change(old, compose_key(files="x", plan="c")) == "files and plan changed"
+    assert explain_change("0123", old) == "files and plan changed"
+
+
+def test_a_file_that_is_gone_has_a_signature_too(tmp_path: Path) -> None:
+    assert stat_signature(tmp_path / "none") == ("none", -1, -1)

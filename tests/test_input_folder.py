@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from brainad.errors import UsageError
+from brainad.errors import DataError, UsageError
 from brainad.input_folder import find_cases, make_case
 
 
@@ -148,7 +149,25 @@ def test_links_out_of_the_folder_are_followed_and_loops_are_not(tmp_path: Path) 
 
 def test_odd_names(tmp_path: Path) -> None:
     touch(tmp_path, "-rf_T1.nii.gz", "two\nlines_T1.nii.gz")
-    assert channels(tmp_path) == {"-rf": ["T1"], "two\nlines": ["T1"]}
+    assert channels(tmp_path) == {"-rf": ["T1"]}
+    ((name, error),) = find_cases(tmp_path).failures.items()
+    assert name.startswith("unsafe_two_lines_")
+    assert "cannot be part of a file name" in error.what
+    assert "\n" not in error.where
+
+
+def test_pipes_are_not_opened(tmp_path: Path) -> None:
+    touch(tmp_path, "a_T1.nii.gz")
+    os.mkfifo(tmp_path / "b_T1.nii.gz")
+    found = find_cases(tmp_path)
+    assert [case.case_id for case in found.cases] == ["a"]
+    assert found.failures["b_T1.nii.gz"].what == "neither a file nor a folder"
+
+
+@pytest.mark.parametrize(("case_id", "channel"), [("../../x", "T1"), ("x", "../../T1")])
+def test_names_that_climb_make_no_case(case_id: str, channel: str) -> None:
+    with pytest.raises(DataError, match="cannot be part of a file name"):
+        make_case(case_id, {channel: Path("f")})
 
 
 def test_the_interpretation_of_three_cases_is_reported(tmp_path: Path) -> None:

@@ -235,3 +235,16 @@ def test_a_source_on_another_grid_is_refused(
     with pytest.raises(ValueError, match="another grid"):
         write_volume(tmp_path / "a.nii.gz", Volume(data, Grid((4, 5, 6), shifted)), like=source)
     assert not (tmp_path / "a.nii.gz").exists()
+
+
+@pytest.mark.parametrize("offset", [1e9, -1.0, np.nan])
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "A.NII.GZ"])
+def test_voxels_that_start_far_away_are_not_looked_for(
+    tmp_path: Path, data: np.ndarray, name: str, offset: float
+) -> None:
+    content = bytearray(nib.nifti1.Nifti1Image(data, AFFINE).to_bytes())
+    content[108:112] = np.float32(offset).tobytes()
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if name.lower().endswith("gz") else bytes(content))
+    with pytest.raises(DataError, match="the voxels start at byte"):
+        read_grid(path)

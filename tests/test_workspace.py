@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from brainad.errors import UsageError
-from brainad.workspace import Workspace, find_workspace, shard_from_environment
+from brainad.workspace import Workspace, find_workspace, locate_roots, shard_from_environment
 
 
 @pytest.fixture
@@ -127,3 +127,16 @@ def test_a_slurm_array_job_names_its_part(
     variables: dict[str, str], share: tuple[int, int] | None
 ) -> None:
     assert shard_from_environment(variables) == share
+
+
+def test_the_origin_of_each_root_is_known() -> None:
+    variables = {"brainad_raw": "/a", "BRAINAD_RESULTS": "/b", "BRAINAD_HOME": "/c"}
+    roots = locate_roots({"weights": "/d"}, variables)
+    assert {role: root.origin for role, root in roots.items()} == {
+        "raw": "brainad_raw",
+        "preprocessed": "BRAINAD_HOME",
+        "results": "BRAINAD_RESULTS",
+        "weights": "--weights",
+    }
+    assert locate_roots({}, {})["raw"].origin == "default"
+    assert locate_roots({}, {"nnUNet_raw": "/e"})["raw"].origin == "nnUNet_raw"

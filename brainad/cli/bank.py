@@ -11,7 +11,8 @@ from brainad.cli.flags import (
     add_budget_flag,
     add_process_flag,
     add_rate_flag,
-    processes_of,
+    add_scheduler_flag,
+    executor_of,
     rate_of,
     resources_of,
 )
@@ -37,6 +38,7 @@ def main() -> None:
     add_rate_flag(parser)
     parser.flag("--overwrite", action="store_true", help="replace a bank that exists")
     add_process_flag(parser)
+    add_scheduler_flag(parser)
     add_budget_flag(parser)
     parser.device_flag()
     parser.workspace_flags("weights")
@@ -44,21 +46,22 @@ def main() -> None:
 
 
 def _build(arguments: argparse.Namespace) -> int:
-    bank = Path(arguments.o)
+    bank = Path(arguments.o).absolute()
     if bank.exists() and not arguments.overwrite:
         raise UsageError("the bank exists already", str(bank), "choose a new name or --overwrite")
     fpr = rate_of(arguments)
     resources = resources_of(arguments)
-    source = Path(arguments.i)
+    source = Path(arguments.i).absolute()
     choose = model_planned_here(
         bank.with_name(f"{bank.name}.work") / "plans.json",
         source.resolve().name,
         TRAINING_FREE,
         resources,
     )
-    options = FolderOptions(processes=processes_of(arguments), device=resources.device)
     watch = make_watch(arguments.disable_progress_bar, arguments.quiet)
-    report = build_bank(source, bank, choose, options, fpr, watch)
+    with executor_of(arguments) as executor:
+        options = FolderOptions(executor=executor, device=resources.device)
+        report = build_bank(source, bank, choose, options, fpr, watch)
     print(f"{bank}: {len(report.used)} scans; thresholds from {report.threshold_source}")
     for name, reason in report.left_out.items():
         _log.warning("left out %s: %s", name, reason)

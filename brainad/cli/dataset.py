@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from brainad.cli.flags import (
     DATASET_ROLES,
     add_budget_flag,
     add_process_flag,
+    add_scheduler_flag,
     add_share_flags,
-    processes_of,
+    executor_of,
     resources_of,
     share_of,
     workspace_of,
@@ -47,14 +49,16 @@ def _dataset_parser(prog: str, description: str) -> Parser:
     return parser
 
 
-def _works(arguments: argparse.Namespace) -> list[DatasetWork]:
+@contextmanager
+def _works(arguments: argparse.Namespace) -> Iterator[list[DatasetWork]]:
     workspace = workspace_of(arguments)
     watch = make_watch(arguments.disable_progress_bar, arguments.quiet)
     folders = [workspace.dataset_folder(name) for name in arguments.dataset]
-    return [
-        DatasetWork(folder, workspace.preprocessed_folder(folder), watch, processes_of(arguments))
-        for folder in folders
-    ]
+    with executor_of(arguments) as executor:
+        yield [
+            DatasetWork(folder, workspace.preprocessed_folder(folder), watch, executor)
+            for folder in folders
+        ]
 
 
 def verify_dataset_main() -> None:
@@ -76,8 +80,9 @@ def _verify(arguments: argparse.Namespace) -> int:
     if arguments.i:
         problems += _verify_folder(Path(arguments.i), arguments)
     else:
-        for work in _works(arguments):
-            problems += verify_dataset(*work.inspect(), work.derived)
+        with _works(arguments) as works:
+            for work in works:
+                problems += verify_dataset(*work.inspect(), work.derived)
     rows = [
         {"level": p.level, "case": p.case_id, "check": p.check, "message": p.message, "fix": p.fix}
         for p in problems
@@ -96,7 +101,8 @@ def _verify_folder(folder: Path, arguments: argparse.Namespace) -> Sequence[Prob
     describe_input(found)
     scratch = workspace_of(arguments).preprocessed / "checked_folders" / folder.resolve().name
     watch = make_watch(arguments.disable_progress_bar, arguments.quiet)
-    inspection = inspect_cases(found.cases, scratch, None, watch, processes_of(arguments))
+    with executor_of(arguments) as executor:
+        inspection = inspect_cases(found.cases, scratch, None, watch, executor)
     clashes = [
         Problem("error", name, "files", error.what, error.fix)
         for name, error in found.failures.items()
@@ -112,18 +118,22 @@ def extract_fingerprint() -> None:
 
 
 def _fingerprint(arguments: argparse.Namespace) -> int:
-    failed = False
-    for work in _works(arguments):
-        if arguments.clean:
-            work.clean()
-        dataset, inspection = work.inspect()
-        log_problems(inspection.problems)
-        failed |= bool(inspection.failures or dataset.failures)
-        fingerprint = inspection.fingerprint
-        print(f"{work.raw.name}: {len(fingerprint.cases)} cases, labels: {fingerprint.label_level}")
-        print(format_table([{"channel": c, "share of cases": s}
-                            for c, s in fingerprint.channel_coverage.items()]))  # fmt: skip
-    return EXIT_CASES_FAILED if failed else EXIT_DONE
+    with _works(arguments) as works:
+        failed = [_measure(work, arguments.clean) for work in works]
+    return EXIT_CASES_FAILED if any(failed) else EXIT_DONE
+
+
+def _measure(work: DatasetWork, clean: bool) -> bool:
+    """Write the fingerprint, print what it says, and tell whether a case cannot be used."""
+    if clean:
+        work.clean()
+    dataset, inspection = work.inspect()
+    log_problems(inspection.problems)
+    fingerprint = inspection.fingerprint
+    print(f"{work.raw.name}: {len(fingerprint.cases)} cases, labels: {fingerprint.label_level}")
+    print(format_table([{"channel": c, "share of cases": s}
+                        for c, s in fingerprint.channel_coverage.items()]))  # fmt: skip
+    return bool(inspection.failures or dataset.failures)
 
 
 def _planning_parser(prog: str, description: str) -> Parser:
@@ -141,14 +151,18 @@ def plan_experiment() -> None:
     parser = _planning_parser(
         "brainad_plan_experiment", "Plan anew how a dataset is prepared and which methods can run."
     )
-    run(parser, lambda arguments: _plan(arguments, renew=True))
+    run(parser, _plan_anew)
 
 
-def _plan(arguments: argparse.Namespace, renew: bool) -> int:
-    for work in _works(arguments):
-        plan = work.plan(resources_of(arguments), arguments.overwrite_target_spacing, renew)
-        print_plan(plan)
+def _plan_anew(arguments: argparse.Namespace) -> int:
+    with _works(arguments) as works:
+        for work in works:
+            _plan(work, arguments, renew=True)
     return EXIT_DONE
+
+
+def _plan(work: DatasetWork, arguments: argparse.Namespace, renew: bool) -> None:
+    print_plan(work.plan(resources_of(arguments), arguments.overwrite_target_spacing, renew))
 
 
 def print_plan(plan: Plan) -> None:
@@ -169,15 +183,19 @@ def preprocess() -> None:
     parser = _dataset_parser("brainad_preprocess", "Prepare all cases as planned.")
     parser.device_flag()
     add_share_flags(parser)
+    add_scheduler_flag(parser)
     run(parser, _preprocess)
 
 
 def _preprocess(arguments: argparse.Namespace) -> int:
-    failed = False
+    with _works(arguments) as works:
+        return _prepare(works, arguments)
+
+
+def _prepare(works: Sequence[DatasetWork], arguments: argparse.Namespace) -> int:
     device = str(choose_device(arguments.device))
-    for work in _works(arguments):
-        failed |= _report(work, work.preprocess(device, share_of(arguments)))
-    return EXIT_CASES_FAILED if failed else EXIT_DONE
+    failed = [_report(work, work.preprocess(device, share_of(arguments))) for work in works]
+    return EXIT_CASES_FAILED if any(failed) else EXIT_DONE
 
 
 def _report(work: DatasetWork, outcomes: Sequence[Outcome]) -> bool:
@@ -203,6 +221,7 @@ def plan_and_preprocess() -> None:
         "brainad_plan_and_preprocess", "Check, measure, plan and prepare a raw dataset."
     )
     add_share_flags(parser)
+    add_scheduler_flag(parser)
     parser.flag("--no_pp", action="store_true", help="stop after planning")
     parser.flag("--clean", action="store_true", help="start from scratch")
     parser.flag("--verify_dataset_integrity", action="store_true",
@@ -211,8 +230,9 @@ def plan_and_preprocess() -> None:
 
 
 def _plan_and_preprocess(arguments: argparse.Namespace) -> int:
-    if arguments.clean:
-        for work in _works(arguments):
-            work.clean()
-    _plan(arguments, renew=False)
-    return EXIT_DONE if arguments.no_pp else _preprocess(arguments)
+    with _works(arguments) as works:
+        for work in works:
+            if arguments.clean:
+                work.clean()
+            _plan(work, arguments, renew=False)
+        return EXIT_DONE if arguments.no_pp else _prepare(works, arguments)

@@ -20,6 +20,7 @@ from brainad.phantom import PhantomOptions
 from brainad.pipeline.cases import Share
 from brainad.pipeline.dataset import PLAN_FILE, PREPARED_FOLDER, DatasetWork
 from brainad.pipeline.evaluate import evaluate_folder, find_truth
+from brainad.pipeline.executors import Processes
 from brainad.pipeline.folder import FolderOptions
 from brainad.pipeline.phantoms import Cohort, write_cohort
 from brainad.pipeline.predict import DecisionOptions, predict_folder
@@ -71,11 +72,11 @@ def _demo(arguments: argparse.Namespace) -> int:
     spacing = (arguments.spacing_mm,) * 3
     options = PhantomOptions(channels=("T2",), lesion=arguments.lesion, spacing_mm=spacing)
     raw = workspace.raw / DATASET
-    processes = process_count()
+    executor = Processes(process_count())
     cohort = Cohort(raw, options, _HEALTHY, _UNHEALTHY, arguments.seed)
-    write_cohort(cohort, watch, processes)
+    write_cohort(cohort, watch, executor)
 
-    work = DatasetWork(raw, workspace.preprocessed_folder(raw), watch, processes)
+    work = DatasetWork(raw, workspace.preprocessed_folder(raw), watch, executor)
     print_plan(work.plan(resources, None))
     work.preprocess(resources.device, Share())
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import logging
+from contextlib import AbstractContextManager
 
 from brainad.cli.arguments import Parser, count
 from brainad.errors import UsageError
 from brainad.pipeline.cases import Share
+from brainad.pipeline.executors import Executor, open_executor
 from brainad.pipeline.resources import SECONDS_PER_CASE, measure_resources, process_count
 from brainad.plan import Resources
 from brainad.workspace import Workspace, find_workspace, shard_from_environment
@@ -64,11 +66,6 @@ def add_process_flag(parser: Parser) -> None:
     )
 
 
-def processes_of(arguments: argparse.Namespace) -> int:
-    """Return the number of worker processes that was asked for, or what fits the machine."""
-    return max(1, arguments.np) if arguments.np is not None else process_count()
-
-
 def add_rate_flag(parser: Parser) -> None:
     """Add the false positive rate that thresholds are chosen for."""
     parser.flag("-fpr", type=float, default=0.05,
@@ -85,3 +82,18 @@ def rate_of(arguments: argparse.Namespace) -> float:
     if not 0 < rate < 1:
         raise UsageError(f"-fpr is {rate}", "-fpr", "choose a rate between 0 and 1")
     return rate
+
+
+def add_scheduler_flag(parser: Parser) -> None:
+    """Add the Dask cluster that the work is spread over."""
+    parser.flag(
+        "-scheduler",
+        metavar="ADDRESS",
+        help="spread the work over this Dask cluster: tcp://host:port, or a scheduler file",
+    )
+
+
+def executor_of(arguments: argparse.Namespace) -> AbstractContextManager[Executor]:
+    """Open where work is done: a cluster, or as many processes as asked for or as fit here."""
+    count = max(1, arguments.np) if arguments.np is not None else process_count()
+    return open_executor(count, getattr(arguments, "scheduler", None))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from brainad.cli.arguments import Parser, count
-from brainad.cli.flags import add_process_flag, processes_of
+from brainad.cli.flags import add_process_flag, executor_of
 from brainad.cli.progress import make_watch
 from brainad.cli.runner import EXIT_CASES_FAILED, EXIT_DONE, run
 from brainad.phantom import LesionKind, PhantomOptions
@@ -52,7 +52,8 @@ def _make(arguments: argparse.Namespace) -> int:
         Path(arguments.o), options, arguments.healthy, arguments.unhealthy, arguments.seed
     )
     watch = make_watch(arguments.disable_progress_bar, arguments.quiet)
-    outcomes = write_cohort(cohort, watch, processes_of(arguments))
+    with executor_of(arguments) as executor:
+        outcomes = write_cohort(cohort, watch, executor)
     failed = [outcome for outcome in outcomes if outcome.failure]
     print(f"{len(outcomes) - len(failed)} phantoms in {arguments.o}")
     return EXIT_CASES_FAILED if failed else EXIT_DONE

@@ -12,8 +12,9 @@ from brainad.cli.flags import (
     ROLES,
     add_budget_flag,
     add_process_flag,
+    add_scheduler_flag,
     add_share_flags,
-    processes_of,
+    executor_of,
     resources_of,
     share_of,
     workspace_of,
@@ -22,8 +23,11 @@ from brainad.cli.progress import make_watch
 from brainad.cli.runner import EXIT_CASES_FAILED, EXIT_DONE, log_to_file, run
 from brainad.cli.tables import format_table
 from brainad.errors import UsageError
+from brainad.inference.outputs import OutputFolder
+from brainad.pipeline.cases import Share
 from brainad.pipeline.dataset import PREPARED_FOLDER
 from brainad.pipeline.folder import FolderOptions, ModelChoice
+from brainad.pipeline.parts import read_parts
 from brainad.pipeline.predict import DecisionOptions, RunReport, dry_run, predict_folder
 from brainad.pipeline.report import (
     score_table,
@@ -58,6 +62,7 @@ def main() -> None:
     parser.flag("--channel_map", metavar="FLAIR=_0000,...", help="channel to file name ending")
     add_process_flag(parser)
     add_share_flags(parser)
+    add_scheduler_flag(parser)
     add_budget_flag(parser)
     parser.device_flag()
     parser.flag("--overwrite", action="store_true", help="redo finished cases")
@@ -71,7 +76,7 @@ def main() -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    source, target = Path(arguments.i), Path(arguments.o)
+    source, target = Path(arguments.i).absolute(), Path(arguments.o).absolute()
     channel_map = _channel_map(arguments.channel_map)
     if arguments.dry_run:
         print(format_table(dry_run(source, target, channel_map)))
@@ -83,19 +88,42 @@ def _predict(arguments: argparse.Namespace) -> int:
     decisions = DecisionOptions(
         Path(arguments.calibration) if arguments.calibration else None, arguments.min_size_mm3
     )
-    options = FolderOptions(
-        share=share,
-        overwrite=arguments.overwrite,
-        processes=processes_of(arguments),
-        device=resources.device,
-        channel_map=channel_map,
-        prepared=prepared,
-        fail_fast=arguments.fail_fast,
-    )
     watch = make_watch(arguments.disable_progress_bar, arguments.quiet)
-    report = predict_folder(source, target, choose, options, decisions, watch)
+    with executor_of(arguments) as executor:
+        options = FolderOptions(
+            share=share,
+            overwrite=arguments.overwrite,
+            executor=executor,
+            device=resources.device,
+            channel_map=channel_map,
+            prepared=prepared,
+            fail_fast=arguments.fail_fast,
+        )
+        report = predict_folder(source, target, choose, options, decisions, watch)
     part = f"_part{share.part:03d}of{share.parts:03d}" if share.parts > 1 else ""
-    return finish(target, report, vars(arguments), html=not arguments.no_report, part=part)
+    code = finish(target, report, vars(arguments), html=not arguments.no_report, part=part)
+    if share.parts > 1:
+        _tell_about_parts(target, share)
+    return code
+
+
+def _tell_about_parts(target: Path, share: Share) -> None:
+    output = OutputFolder(target)
+    parts = {part.part: part for part in read_parts(output)}
+    own = parts[share.part].own
+    done = sum(output.marker(name) is not None for name in own)
+    missing = [str(number) for number in range(share.parts) if number not in parts]
+    _log.info(
+        "part %d of %d: %d of %d done; parts that came to their end: %s; still missing: %s; "
+        "brainad_merge_parts -o %s joins the tables",
+        share.part,
+        share.parts,
+        done,
+        len(own),
+        ", ".join(map(str, sorted(parts))),
+        ", ".join(missing) or "none",
+        target,
+    )
 
 
 def _model_source(
@@ -120,7 +148,7 @@ def _model_source(
         return choose, derived / PREPARED_FOLDER
     if arguments.f is not None:
         raise UsageError("-f chooses a fold of a trained model", "-f", "give -d or -m with it")
-    plan = Path(arguments.o) / "plans.json"
+    plan = Path(arguments.o).absolute() / "plans.json"
     name = Path(arguments.i).resolve().name
     return model_planned_here(plan, name, arguments.configuration, resources), None
 

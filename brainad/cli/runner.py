@@ -59,6 +59,8 @@ def _exit_code(error: BrainadError) -> int:
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:
+    # A second request must not interrupt the clean-up after the first.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise ResourceError(
         "asked to stop (SIGTERM)", fix="the same command continues where this one stopped"
     )

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from brainad.errors import UsageError
 from brainad.files import read_json, write_csv, write_json
 from brainad.nifti import write_volume
 from brainad.plan import FORMAT_VERSION
@@ -71,13 +72,17 @@ class OutputFolder:
         return self.folder / "anomaly_maps" / f"{case_id}.nii.gz"
 
     def marker(self, case_id: str) -> Marker | None:
-        """Return the marker of a case, or None if it was never finished."""
+        """Return the marker of a case, or None if it was never finished or is not readable."""
         path = self._marker_path(case_id)
         if not path.is_file():
             return None
-        table = read_json(path)
-        table.pop("format_version")
-        return Marker(**{**table, "slice_scores": tuple(table["slice_scores"])})
+        try:
+            table = dict(read_json(path))
+            table.pop("format_version")
+            return Marker(**{**table, "slice_scores": tuple(table["slice_scores"])})
+        except (UsageError, KeyError, TypeError, ValueError):
+            # A disk that lost power may keep a name and lose its content.
+            return None
 
     def holds(self, case_id: str, key: str) -> bool:
         """Tell whether a case was finished successfully for this key and its files exist."""

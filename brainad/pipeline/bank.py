@@ -8,13 +8,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from brainad import model_folder
-from brainad.arrays import StoredArrays
 from brainad.errors import UsageError
 from brainad.evaluation.calibration import calibrate_on_healthy
 from brainad.method import EncodingMethod
 from brainad.model_folder import StoredModel
 from brainad.pipeline.cases import Watch
-from brainad.pipeline.folder import FolderOptions, FolderRun, ModelChoice
+from brainad.pipeline.folder import FolderOptions, FolderRun, ModelChoice, tidy
 from brainad.pipeline.model import Model
 
 
@@ -57,6 +56,7 @@ def build_bank(
     Raises:
         UsageError: too few usable scans, or a method that keeps no bank.
     """
+    tidy(bank.with_name(f"{bank.name}.work"))
     run = FolderRun(source, bank.with_name(f"{bank.name}.work"), options, watch)
     inspection = run.inspect()
     model = choose_model(inspection.fingerprint)
@@ -77,7 +77,7 @@ def build_bank(
     calibration = calibrate_on_healthy(
         [detector.predictions.statistics(name) for name in names], fpr
     )
-    model.method.remember(StoredArrays(detector.encodings, names))
+    detector.remember(names)
     card = _card(model, names)
     model_folder.write(
         bank,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from brainad.errors import BrainadError, DataError, ResourceError, UsageError
+from brainad.pipeline.executors import IN_PROCESS, Executor, Lost
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -106,63 +106,59 @@ def run_cases(
     stage: str,
     cases: Sequence[tuple[str, T]],
     work: Callable[[T], object],
-    processes: int = 1,
+    executor: Executor = IN_PROCESS,
 ) -> Iterator[Outcome]:
     """Yield one outcome per case; a failure stays with its case.
 
     Args:
         stage: name for messages.
         cases: case id and argument of the work.
-        work: picklable if `processes` > 1.
-        processes: worker processes; 1 works in this one.
+        work: picklable if the work is done elsewhere.
+        executor: where.
+
+    Raises:
+        ResourceError, UsageError: stop the whole run.
     """
-    if processes > 1 and len(cases) > 1:
-        yield from _in_processes(stage, cases, work, processes)
-    else:
-        for case_id, argument in cases:
-            yield attempt(stage, case_id, _bind(work, argument))
+    outcomes = executor.map(partial(_attempt, stage, work), cases)
+    for (case_id, _), outcome in zip(cases, outcomes, strict=True):
+        match outcome:
+            case Lost(reason):
+                _log.warning("case %s failed (%s): %s", case_id, stage, reason)
+                yield Outcome(case_id, failure=_lost(stage, case_id, reason))
+            case BrainadError():
+                raise outcome
+            case _:
+                yield outcome
 
 
-def _bind(work: Callable[[T], object], argument: T) -> Callable[[], object]:
-    return lambda: work(argument)
-
-
-def _attempt_in_worker(
-    stage: str, case_id: str, work: Callable[[T], object], argument: T
+def _attempt(
+    stage: str, work: Callable[[T], object], case: tuple[str, T]
 ) -> Outcome | BrainadError:
+    case_id, argument = case
     try:
         return attempt(stage, case_id, lambda: work(argument))
     except BrainadError as error:
+        # Raised where the outcomes are read: other processes send values back, not errors.
         return error
 
 
-def _in_processes(
-    stage: str, cases: Sequence[tuple[str, T]], work: Callable[[T], object], processes: int
-) -> Iterator[Outcome]:
-    """Use a pool; cases whose worker died (memory) are tried again alone, in this process."""
-    try:
-        pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
-    except OSError as error:
-        _log.warning("worker processes cannot start (%s): working in one process", error)
-        yield from run_cases(stage, cases, work)
-        return
-    with pool:
-        futures: list[Future[Outcome | BrainadError]] = [
-            pool.submit(_attempt_in_worker, stage, case_id, work, argument)
-            for case_id, argument in cases
-        ]
-        try:
-            for (case_id, argument), future in zip(cases, futures, strict=True):
-                try:
-                    outcome = future.result()
-                except BrokenProcessPool:
-                    _log.warning("a worker process died: case %s is done in this one", case_id)
-                    outcome = attempt(stage, case_id, _bind(work, argument))
-                if isinstance(outcome, BrainadError):
-                    raise outcome
-                yield outcome
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+def log_repeats(done: str, reasons: Mapping[str, str | None]) -> None:
+    """Log which finished work is done again, once per reason.
+
+    Args:
+        done: what is done, as in "is prepared".
+        reasons: case to why its finished work does not count, or None if there was none.
+    """
+    known = {case_id: reason for case_id, reason in reasons.items() if reason}
+    for reason, count in Counter(known.values()).items():
+        example = next(case_id for case_id, other in known.items() if other == reason)
+        _log.info("%d cases are %s again, e.g. %s: %s", count, done, example, reason)
+
+
+def _lost(stage: str, case_id: str, reason: str) -> Failure:
+    return Failure(
+        stage, "WorkerLost", reason, case_id, "give the workers more memory, or fewer threads each"
+    )
 
 
 @dataclass(frozen=True)

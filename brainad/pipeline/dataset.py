@@ -12,6 +12,8 @@ from brainad.dataset import Dataset, read_dataset
 from brainad.errors import DataError
 from brainad.files import write_json
 from brainad.pipeline.cases import Failure, Outcome, Share, Watch, unwatched
+from brainad.pipeline.executors import IN_PROCESS, Executor
+from brainad.pipeline.folder import tidy
 from brainad.pipeline.inspect import (
     Inspection,
     inspect_cases,
@@ -51,16 +53,17 @@ class DatasetWork:
         raw: dataset folder, only read.
         derived: folder in the preprocessed root.
         watch: shows progress.
-        processes: worker processes.
+        executor: where the work is done.
     """
 
     raw: Path
     derived: Path
     watch: Watch = unwatched
-    processes: int = 1
+    executor: Executor = IN_PROCESS
 
     def inspect(self) -> tuple[Dataset, Inspection]:
         """Check and measure all cases and write the fingerprint if any case is usable."""
+        tidy(self.derived)
         dataset = read_dataset(self.raw)
         for warning in dataset.warnings:
             _log.warning(warning)
@@ -70,7 +73,7 @@ class DatasetWork:
             self.derived / "checked",
             expectations_of(dataset),
             self.watch,
-            self.processes,
+            self.executor,
         )
         if inspection.measured:
             write_json(self.derived / FINGERPRINT_FILE, to_table(inspection.fingerprint))
@@ -128,7 +131,7 @@ class DatasetWork:
             {each.case_id: each.skull_stripped for each in inspection.measured},
         )
         mine = share.of(cases)
-        outcomes = preparer.prepare(mine, self.processes)
+        outcomes = preparer.prepare(mine, self.executor)
         done = list(self.watch("prepare", len(mine), outcomes))
         broken = {outcome.case_id for outcome in done if outcome.failure}
         keeper = TruthKeeper(

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from brainad.case import Case, PreparedCase
 from brainad.evaluation.calibration import conformal_p_value
-from brainad.files import value_hash
+from brainad.files import compose_key, explain_change, value_hash
 from brainad.inference import scoring
 from brainad.inference.outputs import Marker, OutputFolder
 from brainad.inference.restore import restore, restore_slice_scores
-from brainad.pipeline.cases import Failure, Outcome, attempt
+from brainad.pipeline.cases import Failure, Outcome, log_repeats, run_cases
 from brainad.pipeline.detect import PredictionFolder
+from brainad.pipeline.executors import IN_PROCESS, Executor
 from brainad.plan import to_table
 from brainad.prediction import Calibration, Prediction, Result
 from brainad.prepared import PreparedFolder
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -112,52 +110,53 @@ class Deliverer:
         self._predictions = predictions
         self._delivery = delivery
 
-    def deliver(self, cases: Sequence[Case], keys: Mapping[str, str]) -> Iterator[Outcome]:
+    def deliver(
+        self, cases: Sequence[Case], keys: Mapping[str, str], executor: Executor = IN_PROCESS
+    ) -> Iterator[Outcome]:
         """Deliver predicted cases that are not delivered yet; one outcome per case.
 
         Args:
             cases: what to deliver.
             keys: identifies each case's prediction.
+            executor: where the work is done.
         """
-        wanted = {
-            case.case_id: value_hash(
-                [keys[case.case_id], self._delivery.key, self._warnings(case.case_id)]
-            )
+        wanted = {case.case_id: self._key(keys[case.case_id], case.case_id) for case in cases}
+        todo = [
+            (case.case_id, (case, wanted[case.case_id]))
             for case in cases
-        }
-        changed = [name for name, key in wanted.items() if self._is_out_of_date(name, key)]
-        if changed:
-            _log.info(
-                "%d cases are delivered again, e.g. %s: predictions, thresholds, options or "
-                "warnings changed",
-                len(changed),
-                changed[0],
-            )
-        for case in cases:
-            key = wanted[case.case_id]
-            if self._output.holds(case.case_id, key):
-                yield Outcome(case.case_id)
-            else:
-                yield attempt("restore", case.case_id, self._work_on(case, key))
+            if not self._output.holds(case.case_id, wanted[case.case_id])
+        ]
+        log_repeats("delivered", {name: self._reason(name, key) for name, (_, key) in todo})
+        missing = {name for name, _ in todo}
+        yield from (Outcome(name) for name in wanted if name not in missing)
+        yield from run_cases("restore", todo, self._deliver, executor)
 
-    def _is_out_of_date(self, case_id: str, key: str) -> bool:
+    def _key(self, prediction: str, case_id: str) -> str:
+        return compose_key(
+            prediction=value_hash(prediction),
+            settings=self._delivery.key,
+            warnings=value_hash(self._warnings(case_id)),
+        )
+
+    def _reason(self, case_id: str, key: str) -> str | None:
+        """Say why a case that is delivered has to be delivered again; None if it is not."""
         marker = self._output.marker(case_id)
-        return marker is not None and marker.failure is None and marker.key != key
+        if marker is None or marker.failure:
+            return None
+        return explain_change(marker.key, key) if marker.key != key else "files are missing"
 
     def _warnings(self, case_id: str) -> tuple[str, ...]:
         record = self._prepared.record(case_id)
         return self._delivery.remarks.get(case_id, ()) + (record.warnings if record else ())
 
-    def _work_on(self, case: Case, key: str) -> Callable[[], None]:
-        def work() -> None:
-            prepared = self._prepared.read(case.case_id)
-            prediction = self._predictions.read(case.case_id)
-            warnings = self._warnings(case.case_id)
-            result = make_result(prediction, prepared, self._delivery, warnings)
-            marker = self._marker(case, key, result)
-            self._output.deliver(result, case.images[case.reference], marker)
-
-        return work
+    def _deliver(self, item: tuple[Case, str]) -> None:
+        case, key = item
+        prepared = self._prepared.read(case.case_id)
+        prediction = self._predictions.read(case.case_id)
+        warnings = self._warnings(case.case_id)
+        result = make_result(prediction, prepared, self._delivery, warnings)
+        marker = self._marker(case, key, result)
+        self._output.deliver(result, case.images[case.reference], marker)
 
     def _marker(self, case: Case, key: str, result: Result) -> Marker:
         delivery = self._delivery

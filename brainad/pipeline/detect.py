@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from brainad.arrays import ArrayFolder, StoredArrays
 from brainad.case import PreparedCase
 from brainad.evaluation.calibration import CaseStatistics, case_statistics
-from brainad.files import value_hash
-from brainad.method import EncodingMethod, Scope
-from brainad.pipeline.cases import Outcome, attempt
+from brainad.files import compose_key, explain_change, value_hash
+from brainad.method import EncodingMethod, Scope, Spread
+from brainad.pipeline.cases import Outcome, attempt, log_repeats, run_cases
+from brainad.pipeline.executors import Executor
 from brainad.pipeline.model import Model
+from brainad.pipeline.pieces import KeptSpread
 from brainad.prediction import Prediction
 from brainad.prepared import PreparedFolder
 from brainad.volume import Volume
-
-_log = logging.getLogger(__name__)
 
 
 class PredictionFolder:
@@ -69,6 +69,8 @@ class Detector:
         prepared: where the prepared cases are.
         encodings: where encodings are kept.
         predictions: where predictions are kept.
+        executor: where the work is done.
+        scratch: folder for the pieces of an unfinished cohort.
     """
 
     def __init__(
@@ -77,18 +79,24 @@ class Detector:
         prepared: PreparedFolder,
         encodings: ArrayFolder,
         predictions: PredictionFolder,
+        executor: Executor,
+        scratch: Path,
     ) -> None:
         self._model = model
         self.prepared = prepared
         self.encodings = encodings
         self.predictions = predictions
+        self._executor = executor.for_threaded_work()
+        self._scratch = scratch
 
     def encoding_key(self, case_id: str) -> str | None:
         """Identify the encoding of a prepared case; None if the case is not prepared."""
         record = self.prepared.record(case_id)
+        if record is None:
+            return None
         method = self._model.method
-        settings = method.encoding_key if isinstance(method, EncodingMethod) else ""
-        return value_hash([record.key, settings]) if record else None
+        settings = method.encoding_key if isinstance(method, EncodingMethod) else "none"
+        return compose_key(preparation=value_hash(record.key), settings=settings)
 
     def is_encoded(self, case_id: str) -> bool:
         """Tell whether a case is prepared and its encoding, if the method has any, is here."""
@@ -99,86 +107,107 @@ class Detector:
 
     def encode(self, case_ids: Sequence[str]) -> Iterator[Outcome]:
         """Encode the cases that are not encoded yet; one outcome per case."""
-        changed = [
-            case_id
-            for case_id in case_ids
-            if self.encodings.key(case_id) not in (None, self.encoding_key(case_id))
-        ]
-        if changed:
-            _log.info(
-                "%d cases are encoded again, e.g. %s: they were prepared anew or the encoder's "
-                "settings changed",
-                len(changed),
-                changed[0],
-            )
-        for case_id in case_ids:
-            if self.is_encoded(case_id):
-                yield Outcome(case_id)
-            else:
-                yield attempt("encode", case_id, self._encoder_of(case_id))
-
-    def _encoder_of(self, case_id: str) -> Callable[[], None]:
-        def work() -> None:
-            method = self._model.method
-            if isinstance(method, EncodingMethod):
-                encoding = method.encode(self.prepared.read(case_id))
-                self.encodings.write(case_id, str(self.encoding_key(case_id)), encoding)
-
-        return work
+        keys = {case_id: str(self.encoding_key(case_id)) for case_id in case_ids}
+        todo = [case_id for case_id in case_ids if not self.is_encoded(case_id)]
+        log_repeats(
+            "encoded", {name: _change(self.encodings.key(name), keys[name]) for name in todo}
+        )
+        yield from _kept(case_ids, todo)
+        work = partial(_encode, self._model, self.prepared, self.encodings)
+        cases = [(case_id, (case_id, keys[case_id])) for case_id in todo]
+        yield from run_cases("encode", cases, work, self._executor)
 
     def prediction_keys(self, case_ids: Sequence[str]) -> dict[str, str]:
         """Identify each case's prediction; in a cohort it depends on all cases' encodings."""
-        own = {case_id: self.encoding_key(case_id) for case_id in case_ids}
+        own = {case_id: str(self.encoding_key(case_id)) for case_id in case_ids}
+        model = self._model.model_id
         if self._model.method.scope is Scope.COHORT:
-            cohort = value_hash([self._model.model_id, sorted(own.items())])
+            cohort = compose_key(model=model, cohort=value_hash(sorted(own.items())))
             return dict.fromkeys(case_ids, cohort)
-        return {case_id: value_hash([self._model.model_id, key]) for case_id, key in own.items()}
+        return {name: compose_key(model=model, case=value_hash(key)) for name, key in own.items()}
 
     def score(self, case_ids: Sequence[str]) -> Iterator[Outcome]:
         """Score encoded cases: each alone, or all together; one outcome per case."""
         keys = self.prediction_keys(case_ids)
-        changed = [
-            name for name in case_ids if self.predictions.key(name) not in (None, keys[name])
-        ]
-        if changed:
-            _log.info(
-                "%d cases are scored again, e.g. %s: they, the cases they are compared with or the "
-                "settings changed",
-                len(changed),
-                changed[0],
-            )
-        if self._model.method.scope is Scope.CASE:
-            for case_id in case_ids:
-                if self.predictions.key(case_id) == keys[case_id]:
-                    yield Outcome(case_id)
-                else:
-                    yield attempt("score", case_id, self._scorer_of(case_id, keys[case_id]))
-        elif all(self.predictions.key(case_id) == keys[case_id] for case_id in case_ids):
-            yield from map(Outcome, case_ids)
-        else:
+        known = {case_id: self.predictions.key(case_id) for case_id in case_ids}
+        todo = [case_id for case_id in case_ids if known[case_id] != keys[case_id]]
+        log_repeats("scored", {name: _change(known[name], keys[name]) for name in todo})
+        if self._model.method.scope is Scope.COHORT and todo:
             yield from self._score_together(case_ids, keys)
+            return
+        yield from _kept(case_ids, todo)
+        work = partial(_score, self._model, self.prepared, self.encodings, self.predictions)
+        cases = [(case_id, (case_id, keys[case_id])) for case_id in todo]
+        yield from run_cases("score", cases, work, self._executor)
 
-    def _scorer_of(self, case_id: str, key: str) -> Callable[[], None]:
-        def work() -> None:
-            for prediction in self._predict([case_id]):
-                self._keep(prediction, key)
+    def remember(self, case_ids: Sequence[str]) -> None:
+        """Have a method that encodes keep the encodings of reference cases.
 
-        return work
+        Raises:
+            UsageError: there are too few.
+        """
+        method = self._model.method
+        assert isinstance(method, EncodingMethod), "only such methods have encodings"
+        spread = self._spread("remember", self.prediction_keys(case_ids))
+        method.remember(StoredArrays(self.encodings, case_ids), spread)
+        spread.clear()
 
     def _score_together(self, case_ids: Sequence[str], keys: dict[str, str]) -> Iterator[Outcome]:
         # Cases stand in a fixed order so that the result does not depend on how they were found.
-        for prediction in self._predict(sorted(case_ids)):
-            keep = partial(self._keep, prediction, keys[prediction.case_id])
+        names = sorted(case_ids)
+        spread = self._spread("score", keys)
+        cases = [self.prepared.read(case_id) for case_id in names]
+        for prediction in _predict(self._model, cases, self.encodings, spread):
+            keep = partial(_keep, prediction, keys[prediction.case_id], cases, self.predictions)
             yield attempt("score", prediction.case_id, keep)
+        spread.clear()
 
-    def _predict(self, case_ids: Sequence[str]) -> Iterator[Prediction]:
-        cases: list[PreparedCase] = [self.prepared.read(case_id) for case_id in case_ids]
-        method = self._model.method
-        if isinstance(method, EncodingMethod):
-            return method.score(cases, StoredArrays(self.encodings, case_ids))
-        return method.predict(cases)
+    def _spread(self, purpose: str, keys: dict[str, str]) -> KeptSpread:
+        return KeptSpread(self._executor, self._scratch / purpose, value_hash(sorted(keys.items())))
 
-    def _keep(self, prediction: Prediction, key: str) -> None:
-        brain = self.prepared.read(prediction.case_id).brain
-        statistics = case_statistics(prediction.anomaly_map.data, brain, prediction.score)
-        self.predictions.write(prediction, key, statistics)
+
+def _kept(case_ids: Sequence[str], todo: Sequence[str]) -> Iterator[Outcome]:
+    missing = set(todo)
+    return (Outcome(case_id) for case_id in case_ids if case_id not in missing)
+
+
+def _change(old: str | None, new: str) -> str | None:
+    return explain_change(old, new) if old else None
+
+
+def _encode(
+    model: Model, prepared: PreparedFolder, encodings: ArrayFolder, item: tuple[str, str]
+) -> None:
+    case_id, key = item
+    if isinstance(model.method, EncodingMethod):
+        encodings.write(case_id, key, model.method.encode(prepared.read(case_id)))
+
+
+def _score(
+    model: Model,
+    prepared: PreparedFolder,
+    encodings: ArrayFolder,
+    predictions: PredictionFolder,
+    item: tuple[str, str],
+) -> None:
+    case_id, key = item
+    cases = [prepared.read(case_id)]
+    for prediction in _predict(model, cases, encodings, map):
+        _keep(prediction, key, cases, predictions)
+
+
+def _predict(
+    model: Model, cases: Sequence[PreparedCase], encodings: ArrayFolder, spread: Spread
+) -> Iterator[Prediction]:
+    if isinstance(model.method, EncodingMethod):
+        names = [case.case_id for case in cases]
+        return model.method.score(cases, StoredArrays(encodings, names), spread)
+    return model.method.predict(cases)
+
+
+def _keep(
+    prediction: Prediction, key: str, cases: Sequence[PreparedCase], predictions: PredictionFolder
+) -> None:
+    brain = next(case.brain for case in cases if case.case_id == prediction.case_id)
+    statistics = case_statistics(prediction.anomaly_map.data, brain, prediction.score)
+    predictions.write(prediction, key, statistics)

@@ -13,10 +13,12 @@ from pathlib import Path
 from brainad.arrays import ArrayFolder
 from brainad.case import Case
 from brainad.errors import DataError, UsageError
+from brainad.files import remove_leftovers
 from brainad.input_folder import InputFolder, find_cases
 from brainad.method import Scope
 from brainad.pipeline.cases import Failure, Outcome, Share, Watch
 from brainad.pipeline.detect import Detector, PredictionFolder
+from brainad.pipeline.executors import IN_PROCESS, Executor
 from brainad.pipeline.inspect import (
     Inspection,
     inspect_cases,
@@ -40,7 +42,7 @@ class FolderOptions:
     Args:
         share: which part of the case list this run works on.
         overwrite: redo the finished work of this part.
-        processes: worker processes for checking and preprocessing.
+        executor: where the work is done.
         device: where preprocessing networks compute.
         channel_map: channel to the end of its file names.
         prepared: prepared cases of a dataset, used where they fit.
@@ -49,7 +51,7 @@ class FolderOptions:
 
     share: Share = field(default_factory=Share)
     overwrite: bool = False
-    processes: int = 1
+    executor: Executor = IN_PROCESS
     device: str = "cpu"
     channel_map: Mapping[str, str] = field(default_factory=dict)
     prepared: Path | None = None
@@ -85,6 +87,11 @@ class FolderRun:
         """Return the names of all cases, usable or not."""
         return sorted({case.case_id for case in self.found.cases} | set(self.found.failures))
 
+    def own(self, cases: Sequence[Case]) -> list[Case]:
+        """Keep the cases of this run's share, which is a share of all names, usable or not."""
+        mine = set(self._options.share.of(self.case_ids))
+        return [case for case in cases if case.case_id in mine]
+
     def inspect(self) -> Inspection:
         """Check and measure all cases.
 
@@ -98,7 +105,7 @@ class FolderRun:
             self.found.cases,
             self._work / "checked",
             watch=self._watch,
-            processes=self._options.processes,
+            executor=self._options.executor,
         )
         log_problems(inspection.problems)
         self.failures.update(inspection.failures)
@@ -167,13 +174,15 @@ class FolderRun:
             stripped={each.case_id: each.skull_stripped for each in inspection.measured},
             borrowed=PreparedFolder(borrowed) if borrowed else None,
         )
-        mine = self._options.share.of(cases)
-        self.follow("prepare", len(mine), preparer.prepare(mine, self._options.processes))
+        mine = self.own(cases)
+        self.follow("prepare", len(mine), preparer.prepare(mine, self._options.executor))
         detector = Detector(
             model,
             preparer.prepared,
-            ArrayFolder(self._work / "encodings"),
+            ArrayFolder(self._work / "encodings", compressed=False),
             PredictionFolder(ArrayFolder(self._work / "predictions"), preparer.prepared),
+            self._options.executor,
+            self._work / "scoring",
         )
         prepared = [case.case_id for case in mine if case.case_id not in self.failures]
         self.follow("encode", len(prepared), detector.encode(prepared))
@@ -194,6 +203,13 @@ class FolderRun:
                 if self._options.fail_fast:
                     raise DataError(failure.message, failure.where, failure.fix)
         self.seconds[stage] = time.perf_counter() - started
+
+
+def tidy(folder: Path) -> None:
+    """Remove what killed runs left half-written below a folder."""
+    removed = remove_leftovers(folder)
+    if removed:
+        _log.info("removed %d unfinished files of earlier runs in %s", removed, folder)
 
 
 def describe_input(found: InputFolder) -> None:

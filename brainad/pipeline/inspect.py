@@ -13,6 +13,8 @@ from brainad.case import Case
 from brainad.errors import DataError, UsageError
 from brainad.files import read_json, value_hash, write_json
 from brainad.pipeline.cases import Failure, Watch, run_cases, unwatched
+from brainad.pipeline.executors import IN_PROCESS, Executor
+from brainad.pipeline.resources import require_memory
 from brainad.plan import CaseFingerprint, Fingerprint, Table, from_table, to_table
 from brainad.planning.fingerprint import assemble, input_hash, measure_case
 from brainad.preprocessing.cohort import check_cohort
@@ -93,7 +95,7 @@ def inspect_cases(
     folder: Path,
     expectations: Expectations | None = None,
     watch: Watch = unwatched,
-    processes: int = 1,
+    executor: Executor = IN_PROCESS,
 ) -> Inspection:
     """Check and measure cases; those that did not change since the last time are not read again.
 
@@ -102,12 +104,12 @@ def inspect_cases(
         folder: where findings are kept, one file per case.
         expectations: channels and label values that a dataset declares.
         watch: shows progress.
-        processes: worker processes.
+        executor: where the work is done.
     """
     todo = [case for case in cases if _stored(folder, expectations, case) is None]
     work = partial(_inspect, folder, expectations)
-    workers = processes if len(todo) >= _WORTH_A_POOL else 1
-    outcomes = run_cases("check", [(case.case_id, case) for case in todo], work, workers)
+    where = executor if len(todo) >= _WORTH_A_POOL else IN_PROCESS
+    outcomes = run_cases("check", [(case.case_id, case) for case in todo], work, where)
     failures = {}
     for outcome in watch("check", len(todo), outcomes):
         if outcome.failure:
@@ -124,6 +126,7 @@ def inspect_cases(
 
 
 def _inspect(folder: Path, expectations: Expectations | None, case: Case) -> None:
+    require_memory(case)
     checked = check_case(case, expectations)
     problems = list(checked.problems)
     measured = None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +13,31 @@ from brainad import methods, model_folder
 from brainad.errors import UsageError
 from brainad.files import value_hash
 from brainad.method import Method, MethodSpec
+from brainad.pipeline.share import opened
+from brainad.pipeline.trained import find_model
 from brainad.plan import Plan, Resources, from_table, to_table
 from brainad.prediction import Calibration
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a process needs to make a model.
+
+    Args:
+        model_id: identifies settings and state, as in `Model`.
+        resources: device and weights.
+        path: a stored bank or model, as `open_model` takes it, or None for one without state.
+        fold: of the stored model.
+        plan: JSON of the plan, without a path.
+        configuration: name of the method, without a path.
+    """
+
+    model_id: str
+    resources: Resources
+    path: Path | None = None
+    fold: str | None = None
+    plan: str = ""
+    configuration: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +51,7 @@ class Model:
         method: built, and with its state if it has one.
         calibration: thresholds stored with the model, or None.
         model_id: identifies settings and state.
+        recipe: how another process makes the same model.
     """
 
     plan: Plan
@@ -33,6 +60,11 @@ class Model:
     method: Method
     calibration: Calibration | None
     model_id: str
+    recipe: Recipe
+
+    def __reduce__(self) -> tuple[Callable[[Recipe], Model], tuple[Recipe]]:
+        """Travel as the recipe: weights and banks are read where the work is done."""
+        return _model_of, (self.recipe,)
 
 
 def with_own_threshold(calibration: Calibration, spec: MethodSpec[Any]) -> Calibration:
@@ -64,23 +96,32 @@ def build_method(plan: Plan, configuration: str, resources: Resources) -> Method
 
 def training_free_model(plan: Plan, configuration: str, resources: Resources) -> Model:
     """Make a model that needs no state."""
+    table = to_table(plan)
+    model_id = value_hash([configuration, table["configurations"][configuration]])
     return Model(
         plan,
         configuration,
         methods.get(configuration),
         build_method(plan, configuration, resources),
         None,
-        value_hash([configuration, to_table(plan)["configurations"][configuration]]),
+        model_id,
+        Recipe(model_id, resources, plan=json.dumps(table), configuration=configuration),
     )
 
 
-def open_model(folder: Path, resources: Resources) -> Model:
+def open_model(path: Path, resources: Resources, fold: str | None = None) -> Model:
     """Load a bank or trained model.
 
+    Args:
+        path: model folder, folder with folds, or zip of either.
+        resources: what the machine offers.
+        fold: which fold, if there are several; None takes ``all``, else the first.
+
     Raises:
-        UsageError: the folder is not a model, or a file was changed.
+        UsageError: there is no such model, or a file was changed.
     """
-    stored = model_folder.read(folder)
+    with opened(path) as folder:
+        stored = model_folder.read(find_model(folder, fold))
     method = build_method(stored.plan, stored.configuration, resources)
     method.load_state_dict(stored.state)
     return Model(
@@ -90,4 +131,25 @@ def open_model(folder: Path, resources: Resources) -> Model:
         method,
         stored.calibration,
         stored.model_id,
+        Recipe(stored.model_id, resources, path.absolute(), fold),
     )
+
+
+@functools.lru_cache(maxsize=1)
+def _model_of(recipe: Recipe) -> Model:
+    """Make a model once per process.
+
+    Raises:
+        UsageError: the stored model is another one by now.
+    """
+    if recipe.path is not None:
+        model = open_model(recipe.path, recipe.resources, recipe.fold)
+        if model.model_id != recipe.model_id:
+            raise UsageError(
+                f"model {model.model_id} lies here, not {recipe.model_id}",
+                str(recipe.path),
+                "do not replace a model while it predicts; run the same command again",
+            )
+        return model
+    plan = from_table(Plan, json.loads(recipe.plan), "plan")
+    return training_free_model(plan, recipe.configuration, recipe.resources)

@@ -13,6 +13,7 @@ from brainad.files import read_json, write_csv, write_json
 from brainad.nifti import write_volume
 from brainad.phantom import PhantomOptions, make_phantom
 from brainad.pipeline.cases import Outcome, Watch, run_cases, unwatched
+from brainad.pipeline.executors import IN_PROCESS, Executor
 from brainad.plan import to_table
 
 # Seeds of one cohort are consecutive; cohorts whose seeds differ by less would share phantoms.
@@ -48,7 +49,9 @@ class Cohort:
         return (index + 1) * self.unhealthy // total == index * self.unhealthy // total
 
 
-def write_cohort(cohort: Cohort, watch: Watch = unwatched, processes: int = 1) -> Sequence[Outcome]:
+def write_cohort(
+    cohort: Cohort, watch: Watch = unwatched, executor: Executor = IN_PROCESS
+) -> Sequence[Outcome]:
     """Write images, lesion masks, cases.csv and dataset.json; existing files are kept.
 
     Raises:
@@ -65,7 +68,7 @@ def write_cohort(cohort: Cohort, watch: Watch = unwatched, processes: int = 1) -
     names = cohort.case_ids()
     kept = [name for name in names if all(path.is_file() for path in _images(cohort, name))]
     todo = [(name, (index, name)) for index, name in enumerate(names) if name not in kept]
-    written = run_cases("phantom", todo, partial(_write, cohort), processes)
+    written = run_cases("phantom", todo, partial(_write, cohort), executor)
     done = list(watch("phantom", len(names), chain(map(Outcome, kept), written)))
     _write_tables(cohort)
     return done

@@ -17,8 +17,9 @@ from brainad.method import Scope
 from brainad.pipeline.cases import Watch, unwatched
 from brainad.pipeline.deliver import Deliverer, Delivery, failure_marker
 from brainad.pipeline.detect import Detector
-from brainad.pipeline.folder import FolderOptions, FolderRun, ModelChoice
+from brainad.pipeline.folder import FolderOptions, FolderRun, ModelChoice, tidy
 from brainad.pipeline.model import Model, with_own_threshold
+from brainad.pipeline.parts import record_part
 from brainad.plan import from_table, to_table
 from brainad.prediction import Calibration
 
@@ -96,6 +97,7 @@ def predict_folder(
             "choose another output folder",
         )
     output = OutputFolder(target)
+    tidy(target)
     run = FolderRun(source, output.internal, options, watch)
     try:
         return _work_through(run, output, choose_model, options, decisions)
@@ -123,7 +125,7 @@ def _work_through(
     ready = [case for case in cases if detector.is_encoded(case.case_id)]
     pending = _pending(output, cases, ready)
     if model.method.scope is Scope.CASE:
-        ready = options.share.of(ready)
+        ready = run.own(ready)
     calibration = None
     remarks = inspection.remarks
     if model.method.scope is Scope.CASE or not pending:
@@ -143,10 +145,12 @@ def _work_through(
         )
         deliverer = Deliverer(output, detector.prepared, detector.predictions, delivery)
         keys = detector.prediction_keys([case.case_id for case in ready])
-        run.follow("restore", len(scored), deliverer.deliver(scored, keys))
+        run.follow("restore", len(scored), deliverer.deliver(scored, keys, options.executor))
         _record_failures(output, run)
+    markers = output.write_tables(run.case_ids)
+    record_part(output, options.share, run.case_ids, model.model_id)
     return RunReport(
-        markers=output.write_tables(run.case_ids),
+        markers=markers,
         pending=pending,
         model=model,
         calibration=calibration,

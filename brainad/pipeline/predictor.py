@@ -17,8 +17,6 @@ from brainad.pipeline.folder import FolderOptions
 from brainad.pipeline.model import Model, open_model
 from brainad.pipeline.predict import DecisionOptions, RunReport, predict_folder
 from brainad.pipeline.resources import measure_resources
-from brainad.pipeline.share import opened
-from brainad.pipeline.trained import find_model
 from brainad.planning.anatomy import measure_anatomy
 from brainad.prediction import Result
 from brainad.preprocessing.prepare import BrainSource, prepare_case
@@ -51,9 +49,7 @@ class Predictor:
             UsageError: not a model, or its encoder's weights are not here.
         """
         resources = measure_resources(find_workspace({}).weights, device)
-        with opened(Path(folder)) as found:
-            model = open_model(find_model(found), resources)
-        return cls(model, resources.device)
+        return cls(open_model(Path(folder), resources), resources.device)
 
     def predict_folder(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,14 +9,14 @@ from importlib.metadata import version
 
 from brainad.case import Case
 from brainad.errors import DataError
-from brainad.files import stat_signature, value_hash
+from brainad.files import compose_key, explain_change, stat_signature, value_hash
 from brainad.nifti import read_volume
-from brainad.pipeline.cases import Outcome, run_cases
+from brainad.pipeline.cases import Outcome, log_repeats, run_cases
+from brainad.pipeline.executors import Executor
+from brainad.pipeline.resources import require_memory
 from brainad.plan import PreprocessingPlan, to_table
 from brainad.prepared import PreparedFolder, PreparedRecord
 from brainad.preprocessing.prepare import BrainSource, prepare_case
-
-_log = logging.getLogger(__name__)
 
 
 def planned_case(case: Case, usable: Sequence[str], plan: PreprocessingPlan) -> Case:
@@ -62,9 +61,13 @@ class Preparer:
         plan = to_table(self.plan)
         # Says along which axis prepared cases are looked at.
         del plan["slice_axis"]
-        return value_hash([plan, version("brainad"), sorted(files.items())])
+        return compose_key(
+            files=value_hash(sorted(files.items())),
+            plan=value_hash(plan),
+            program=version("brainad"),
+        )
 
-    def prepare(self, cases: Sequence[Case], processes: int) -> Iterator[Outcome]:
+    def prepare(self, cases: Sequence[Case], executor: Executor) -> Iterator[Outcome]:
         """Prepare the cases that are not prepared yet; one outcome per case."""
         todo = []
         for case in cases:
@@ -72,15 +75,16 @@ class Preparer:
                 yield Outcome(case.case_id)
             else:
                 todo.append((case.case_id, case))
-        changed = [name for name, _ in todo if self.prepared.record(name)]
-        if changed:
-            _log.info(
-                "%d cases are prepared again, e.g. %s: their files, the plan or the program "
-                "version changed",
-                len(changed),
-                changed[0],
-            )
-        yield from run_cases("prepare", todo, self._prepare, processes)
+        log_repeats("prepared", {case_id: self._reason(case) for case_id, case in todo})
+        yield from run_cases("prepare", todo, self._prepare, executor)
+
+    def _reason(self, case: Case) -> str | None:
+        """Say why a case that is here has to be prepared again; None if it is not here."""
+        record = self.prepared.record(case.case_id)
+        if record is None:
+            return None
+        key = self.key(case)
+        return "channels are missing" if record.key == key else explain_change(record.key, key)
 
     def _needed(self, case: Case) -> tuple[str, ...]:
         return tuple(c for c in case.images if c in self.channels or c == case.reference)
@@ -104,6 +108,7 @@ class Preparer:
             assert record is not None, "the folder holds the case"
             self.prepared.write(self.borrowed.read(case.case_id), record)
             return
+        require_memory(case)
         started = time.perf_counter()
         channels = self._needed(case)
         outcome = prepare_case(

@@ -3,37 +3,97 @@
 from __future__ import annotations
 
 import logging
+import math
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
+from brainad.case import Case
 from brainad.encoders.device import choose_device
 from brainad.encoders.weights import available
+from brainad.errors import DataError
+from brainad.nifti import read_grid
 from brainad.plan import Resources
 
 _log = logging.getLogger(__name__)
 _GIB = 1024**3
 # Skull stripping peaks at 2.5 GiB (benchmarks/preprocessing_bars.py).
 _GIB_PER_PROCESS = 3.0
-_LIMIT_FILES = (
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
+# The limit of the container or batch job, and what counts towards it.
+_CGROUP = Path("/sys/fs/cgroup")
+_OWN_GROUP = Path("/proc/self/cgroup")
+# Reading, checking and preparing a scan of 40 million voxels takes this much for each of them
+# (benchmarks/faults/memory_per_voxel.py), the working grid and the networks a fixed share.
+_BYTES_PER_VOXEL = 45
+_FIXED_GIB = 0.5
 # 300 scans are encoded in 2.5 hours, which leaves the rest of a night for preprocessing.
 SECONDS_PER_CASE = 30.0
 
 
-def memory_gib(limit_files: tuple[Path, ...] = _LIMIT_FILES) -> float:
-    """Return the memory this process may use: free memory or the container's limit."""
-    limits = [float(psutil.virtual_memory().available)]
-    for path in limit_files:
+def limit_files() -> tuple[Path, ...]:
+    """List the files that may hold the memory limit of this process's container or batch job."""
+    try:
+        groups = [line.split(":", 2) for line in _OWN_GROUP.read_text().splitlines()]
+    except OSError:
+        groups = []
+    own = [_CGROUP / group[2].lstrip("/") for group in groups if group[1:2] == [""]]
+    inside = [folder for each in own for folder in (each, *each.parents)]
+    return (
+        *dict.fromkeys(f / "memory.max" for f in [_CGROUP, *inside] if f.is_relative_to(_CGROUP)),
+        _CGROUP / "memory" / "memory.limit_in_bytes",
+    )
+
+
+def memory_gib(files: tuple[Path, ...] | None = None) -> float:
+    """Return the memory this process may still use, container, batch and shell limits respected.
+
+    Args:
+        files: that may hold a limit in bytes; None for those of this process.
+    """
+    free = [float(psutil.virtual_memory().available)]
+    for path in limit_files() if files is None else files:
         try:
             text = path.read_text().strip()
         except OSError:
             continue
         if text.isdigit():
-            limits.append(float(text))
-    return min(limits) / _GIB
+            free.append(float(text) - _in_use(path.with_name("memory.stat")))
+    process = psutil.Process()
+    if hasattr(psutil, "RLIMIT_AS"):
+        limit, _ = process.rlimit(psutil.RLIMIT_AS)
+        if limit != psutil.RLIM_INFINITY:
+            free.append(float(limit - process.memory_info().vms))
+    return max(0.0, min(free)) / _GIB
+
+
+def _in_use(statistics: Path) -> float:
+    """Return what cannot be given back: memory of processes, not cached files."""
+    try:
+        lines = statistics.read_text().splitlines()
+    except OSError:
+        return 0.0
+    return sum(float(line.split()[1]) for line in lines if line.startswith("anon "))
+
+
+def require_memory(case: Case) -> None:
+    """Look at the headers of a case and refuse it if its voxels cannot fit into memory.
+
+    Raises:
+        DataError: it needs more than there is.
+    """
+    voxels = 0.0
+    for path in case.images.values():
+        with suppress(DataError):  # the check of the case tells what is wrong with the file
+            voxels += math.prod(read_grid(path).shape)
+    needed, free = _FIXED_GIB + voxels * _BYTES_PER_VOXEL / _GIB, memory_gib()
+    if needed > free:
+        raise DataError(
+            f"{voxels / 1e6:.0f} million voxels need about {needed:.1f} GiB of memory, "
+            f"{free:.1f} GiB are free",
+            f"case {case.case_id}",
+            "use fewer processes (-np 1), a machine with more memory, or resample the scan",
+        )
 
 
 def process_count() -> int:

@@ -13,8 +13,7 @@ from brainad.pipeline.dataset import PLAN_FILE
 from brainad.pipeline.folder import ModelChoice
 from brainad.pipeline.model import Model, open_model, training_free_model
 from brainad.pipeline.planning import keep_or_make_plan, read_plan
-from brainad.pipeline.share import opened
-from brainad.pipeline.trained import find_model, trained_folds, trainer_folder
+from brainad.pipeline.trained import trained_folds, trainer_folder
 from brainad.plan import Fingerprint, Plan, Resources
 from brainad.planning.planner import PlanningOptions
 
@@ -29,8 +28,7 @@ def model_from_folder(path: Path, resources: Resources, fold: str | None = None)
         resources: what the machine offers.
         fold: which fold, if there are several; None takes ``all``, else the first.
     """
-    with opened(path) as folder:
-        model = open_model(find_model(folder, fold), resources)
+    model = open_model(path, resources, fold)
     return lambda _fingerprint: model
 
 

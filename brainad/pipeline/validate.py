@@ -14,6 +14,7 @@ from brainad.pipeline.cases import Watch
 from brainad.pipeline.deliver import Deliverer, Delivery
 from brainad.pipeline.detect import Detector, PredictionFolder
 from brainad.pipeline.evaluate import TruthFolder, evaluate_folder
+from brainad.pipeline.executors import IN_PROCESS
 from brainad.pipeline.model import Model
 from brainad.pipeline.prepare import planned_case
 from brainad.prediction import Calibration
@@ -50,7 +51,9 @@ class Validation:
         internal = self._output.internal
         self._predictions = PredictionFolder(ArrayFolder(internal / "predictions"), prepared)
         encodings = ArrayFolder(internal / "encodings")
-        self._detector = Detector(model, prepared, encodings, self._predictions)
+        self._detector = Detector(
+            model, prepared, encodings, self._predictions, IN_PROCESS, internal / "scoring"
+        )
 
     def _planned(self, case: Case) -> Case:
         record = self._prepared.record(case.case_id)

@@ -6,7 +6,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from pathlib import Path
 from typing import get_args
 
 import nibabel as nib
@@ -104,16 +103,12 @@ def input_hash(cases: Sequence[Case]) -> str:
                 case.patient_id,
                 case.labels.label,
                 sorted(case.labels.slices.items()),
-                {name: _signature(path) for name, path in case.images.items()},
-                _signature(case.labels.mask) if case.labels.mask else None,
+                {name: stat_signature(path) for name, path in case.images.items()},
+                stat_signature(case.labels.mask) if case.labels.mask else None,
             ]
             for case in sorted(cases, key=lambda case: case.case_id)
         ]
     )
-
-
-def _signature(path: Path) -> tuple[str, int, int]:
-    return stat_signature(path) if path.is_file() else (path.name, -1, -1)
 
 
 def _label(case: Case, lesion: Volume | None) -> tuple[Diagnosis, LabelLevel]:

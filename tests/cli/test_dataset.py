@@ -17,6 +17,7 @@ from brainad.cli.dataset import (
 from brainad.files import read_csv, read_json, write_json
 from brainad.inference.outputs import FAILURE_COLUMNS
 from brainad.pipeline import dataset as dataset_module
+from brainad.pipeline.executors import Processes
 from brainad.pipeline.inspect import Inspection, inspect_cases
 
 Command = Callable[..., tuple[int, str, str]]
@@ -287,14 +288,14 @@ def test_the_number_of_processes_is_obeyed(
     seen = []
 
     def remember(*values: Any) -> Inspection:
-        *others, processes = values
-        seen.append(processes)
+        *others, executor = values
+        seen.append(executor)
         return inspect_cases(*others)
 
     monkeypatch.setattr(dataset_module, "inspect_cases", remember)
     flags = ("--no_pp",) if main is plan_and_preprocess else ()
     assert command(main, *on[:-1], "3", *flags)[0] == 0
-    assert set(seen) == {3}
+    assert set(seen) == {Processes(3)}
 
 
 def test_datasets_are_looked_for_below_the_roots(

@@ -11,13 +11,14 @@ from brainad.cli.flags import (
     add_budget_flag,
     add_process_flag,
     add_share_flags,
-    processes_of,
+    executor_of,
     resources_of,
     share_of,
     workspace_of,
 )
 from brainad.errors import UsageError
 from brainad.pipeline.cases import Share
+from brainad.pipeline.executors import Processes
 
 
 @pytest.fixture
@@ -82,15 +83,17 @@ def test_an_array_job_sets_the_share_unless_a_flag_does(
 
 @pytest.mark.parametrize("spelling", ["-np", "-npp", "--np", "--npp"])
 def test_processes_are_those_asked_for(parser: Parser, spelling: str) -> None:
-    assert processes_of(parser.parse_strictly([spelling, "3"])) == 3
-    assert processes_of(parser.parse_strictly([spelling, "0"])) == 1
+    for asked, count in (("3", 3), ("0", 1)):
+        with executor_of(parser.parse_strictly([spelling, asked])) as executor:
+            assert executor == Processes(count)
 
 
 def test_otherwise_processes_fit_the_machine(
     parser: Parser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(flags, "process_count", lambda: 7)
-    assert processes_of(parser.parse_strictly([])) == 7
+    with executor_of(parser.parse_strictly([])) as executor:
+        assert executor == Processes(7)
 
 
 def test_device_budget_and_weights_describe_the_machine(parser: Parser, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from brainad.files import read_json
 from brainad.nifti import read_volume
 from brainad.phantom import PhantomOptions
 from brainad.pipeline.cases import Failure, Outcome
+from brainad.pipeline.executors import Executor, Processes
 from brainad.pipeline.phantoms import Cohort
 
 Command = Callable[..., tuple[int, str, str]]
@@ -20,12 +21,12 @@ COARSE = ("-spacing_mm", "6", "6", "6")
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Cohort, int]]:
-    """Note which cohorts are asked for, and with how many processes; none is made."""
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Cohort, Executor]]:
+    """Note which cohorts are asked for, and where they are made; none is made."""
     seen = []
 
-    def remember(cohort: Cohort, _watch: Any, processes: int) -> list[Outcome]:
-        seen.append((cohort, processes))
+    def remember(cohort: Cohort, _watch: Any, executor: Executor) -> list[Outcome]:
+        seen.append((cohort, executor))
         failure = Failure("phantom", "DataError", "no room", "", "")
         return [Outcome("a", 1.0), Outcome("b", 1.0, failure if cohort.seed == 9 else None)]
 
@@ -34,7 +35,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Cohort, int]]:
 
 
 def test_the_defaults_are_the_benchmark(
-    command: Command, asked: list[tuple[Cohort, int]], tmp_path: Path
+    command: Command, asked: list[tuple[Cohort, Executor]], tmp_path: Path
 ) -> None:
     code, shown, _ = command(main, "-o", tmp_path / "Dataset1")
     assert (code, shown) == (0, f"2 phantoms in {tmp_path / 'Dataset1'}\n")
@@ -43,7 +44,7 @@ def test_the_defaults_are_the_benchmark(
 
 
 def test_every_flag_reaches_the_phantoms(
-    command: Command, asked: list[tuple[Cohort, int]], tmp_path: Path
+    command: Command, asked: list[tuple[Cohort, Executor]], tmp_path: Path
 ) -> None:
     code, _, _ = command(
         main, "-o", tmp_path, "-healthy", "2", "-unhealthy", "1", "-lesion", "metastases",
@@ -61,11 +62,11 @@ def test_every_flag_reaches_the_phantoms(
         random_orientation=True,
         head=tmp_path / "head.nii.gz",
     )
-    assert asked == [(Cohort(tmp_path, options, 2, 1, 7), 3)]
+    assert asked == [(Cohort(tmp_path, options, 2, 1, 7), Processes(3))]
 
 
 def test_a_phantom_that_failed_changes_the_exit_code(
-    command: Command, asked: list[tuple[Cohort, int]], tmp_path: Path
+    command: Command, asked: list[tuple[Cohort, Executor]], tmp_path: Path
 ) -> None:
     assert command(main, "-o", tmp_path, "-seed", "9")[0] == 3
     assert len(asked) == 1

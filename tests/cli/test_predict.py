@@ -17,6 +17,7 @@ from brainad.inference.outputs import FAILURE_COLUMNS, PATIENT_COLUMNS, OutputFo
 from brainad.methods.codegraph3d.method import CoDeGraph3D
 from brainad.nifti import read_volume
 from brainad.pipeline.dataset import DatasetWork
+from brainad.pipeline.executors import Processes
 
 Command = Callable[..., tuple[int, str, str]]
 ResultsOf = Callable[[Path], dict[str, bytes]]
@@ -254,12 +255,12 @@ def test_the_number_of_processes_reaches_the_run(
     seen = []
 
     def stop(*values: Any) -> None:
-        seen.append(values[3].processes)
+        seen.append(values[3].executor)
         raise DataError("enough")
 
     monkeypatch.setattr(predict_module, "predict_folder", stop)
     assert command(main, "-i", scans, "-o", tmp_path, *planned, "-np", "5")[0] == 3
-    assert seen == [5]
+    assert seen == [Processes(5)]
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_voxels_are_judged_like_the_published_pixels(
         minlength=LEVELS,
     )
     negative = np.bincount(level[~truth], minlength=LEVELS)
-    strict = area_per_region_overlap(share, negative, count, limit=0.05)
+    strict = area_per_region_overlap(share.astype(np.float64), negative, count, limit=0.05)
     assert strict == pytest.approx(float(arrays["aupro05_exact"]), abs=1e-6)
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from brainad.errors import BrainadError, DataError, ResourceError, UsageError
-from brainad.pipeline import cases as cases_module
+from brainad.pipeline import executors
 from brainad.pipeline.cases import Outcome, Share, attempt, run_cases, unwatched
+from brainad.pipeline.executors import Processes
 
 FAILING = [
     "from brainad.errors import DataError",
@@ -100,7 +101,7 @@ def test_watching_nothing_changes_nothing() -> None:
 
 def test_worker_processes_give_the_same_outcomes(tmp_path: Path) -> None:
     cases = scripts(tmp_path, a="", b="\n".join(FAILING), c="1 / 0", d="")
-    outcomes = list(run_cases("check", cases, runpy.run_path, processes=2))
+    outcomes = list(run_cases("check", cases, runpy.run_path, Processes(2)))
     assert [outcome.case_id for outcome in outcomes] == ["a", "b", "c", "d"]
     kinds = [outcome.failure.error_type if outcome.failure else "" for outcome in outcomes]
     assert kinds == ["", "DataError", "ZeroDivisionError", ""]
@@ -117,19 +118,19 @@ def test_a_case_whose_worker_died_is_done_in_this_process(
         f"pathlib.Path({str(tmp_path)!r}, 'done').touch()"
     )
     outcomes = list(
-        run_cases("check", scripts(tmp_path, a=dying, b="", c=""), runpy.run_path, processes=2)
+        run_cases("check", scripts(tmp_path, a=dying, b="", c=""), runpy.run_path, Processes(2))
     )
     assert [outcome.case_id for outcome in outcomes] == ["a", "b", "c"]
     assert all(outcome.failure is None for outcome in outcomes)
     assert (tmp_path / "done").exists()
-    assert "a worker process died: case a is done in this one" in caplog.text
+    assert "a worker process died: its work is done in this one" in caplog.text
 
 
 @pytest.mark.parametrize("kind", [ResourceError, UsageError])
 def test_a_worker_can_stop_the_run(tmp_path: Path, kind: type[BrainadError]) -> None:
     stopping = f"from brainad.errors import {kind.__name__}\nraise {kind.__name__}('stop', 'w')"
     outcomes = run_cases(
-        "check", scripts(tmp_path, a="", b=stopping, c=""), runpy.run_path, processes=2
+        "check", scripts(tmp_path, a="", b=stopping, c=""), runpy.run_path, Processes(2)
     )
     assert next(outcomes).case_id == "a"
     with pytest.raises(kind, match="stop") as caught:
@@ -143,9 +144,9 @@ def test_without_worker_processes_one_is_enough(
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError("no semaphores here")
 
-    monkeypatch.setattr(cases_module, "ProcessPoolExecutor", refuse)
+    monkeypatch.setattr(executors, "ProcessPoolExecutor", refuse)
     seen: list[int] = []
-    assert len(list(run_cases("check", [("a", 1), ("b", 2)], seen.append, processes=2))) == 2
+    assert len(list(run_cases("check", [("a", 1), ("b", 2)], seen.append, Processes(2)))) == 2
     assert seen == [1, 2]
     assert "working in one process" in caplog.text
 

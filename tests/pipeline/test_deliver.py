@@ -148,18 +148,18 @@ def test_without_healthy_scores_there_is_no_p_value(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "reason"),
     [
-        {"key": "other"},
-        {"calibration": Calibration(0.6, 2.0, "other")},
-        {"minimum_mm3": 7.0},
-        {"slice_axis": 1},
-        {"model_id": "other"},
-        {"remarks": {"case_1": ("odd spacing",)}},
+        ({"key": "other"}, "prediction"),
+        ({"calibration": Calibration(0.6, 2.0, "other")}, "settings"),
+        ({"minimum_mm3": 7.0}, "settings"),
+        ({"slice_axis": 1}, "settings"),
+        ({"model_id": "other"}, "settings"),
+        ({"remarks": {"case_1": ("odd spacing",)}}, "warnings"),
     ],
 )
 def test_what_changed_is_delivered_again_and_the_log_says_so(
-    desk: Desk, change: dict[str, Any], caplog: pytest.LogCaptureFixture
+    desk: Desk, change: dict[str, Any], reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO", "brainad"):
         assert desk.deliver() > 0
@@ -167,7 +167,7 @@ def test_what_changed_is_delivered_again_and_the_log_says_so(
         assert desk.deliver(seconds={}, device="cuda:0") == 0
         assert caplog.text == ""
         assert desk.deliver(**change) > 0
-    assert "1 cases are delivered again, e.g. case_1: predictions, thresholds" in caplog.text
+    assert f"1 cases are delivered again, e.g. case_1: {reason} changed" in caplog.text
 
 
 def test_a_deleted_file_comes_back(desk: Desk) -> None:

@@ -13,8 +13,9 @@ from brainad.arrays import ArrayFolder
 from brainad.case import PreparedCase
 from brainad.errors import DataError
 from brainad.evaluation.calibration import CaseStatistics
-from brainad.method import Encoding, Scope
+from brainad.method import Encoding, Scope, Spread
 from brainad.pipeline.detect import Detector, PredictionFolder
+from brainad.pipeline.executors import InProcess
 from brainad.prediction import Prediction
 from brainad.prepared import PreparedFolder, PreparedRecord
 from brainad.volume import Volume
@@ -60,7 +61,7 @@ class EncodingToy(Toy):
         return {"mean": np.array(case.images["T1"].mean())}
 
     def score(
-        self, cases: Sequence[PreparedCase], encodings: Sequence[Encoding]
+        self, cases: Sequence[PreparedCase], encodings: Sequence[Encoding], _spread: Spread
     ) -> Iterator[Prediction]:
         for prediction, encoding in zip(self.predict(cases), encodings, strict=True):
             yield replace(prediction, score=float(encoding["mean"]))
@@ -86,6 +87,8 @@ def detector(prepared: PreparedFolder, method: Toy, model_id: str = "m") -> Dete
         prepared,
         ArrayFolder(home / "encodings"),
         PredictionFolder(ArrayFolder(home / "predictions"), prepared),
+        InProcess(),
+        home / "scratch",
     )
 
 
@@ -124,7 +127,7 @@ def test_encodings_are_kept_until_their_settings_change(
         other = EncodingToy(Scope.COHORT, "t")
         list(detector(prepared, other).encode(NAMES))
     assert other.encoded == list(NAMES)
-    assert "3 cases are encoded again, e.g. a: they were prepared anew or" in caplog.text
+    assert "3 cases are encoded again, e.g. a: settings changed" in caplog.text
 
 
 def test_a_case_that_was_prepared_anew_is_encoded_anew(
@@ -193,7 +196,7 @@ def test_a_cohort_is_scored_together_in_a_fixed_order(
         assert caplog.text == ""
         list(made.score(["a", "b"]))
     assert method.scored[1:] == [("a", "b")]
-    assert "2 cases are scored again, e.g. a: they, the cases they are compared with" in caplog.text
+    assert "2 cases are scored again, e.g. a: cohort changed" in caplog.text
 
 
 def test_a_cohort_of_which_one_prediction_is_missing_is_scored_again(

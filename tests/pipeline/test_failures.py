@@ -231,8 +231,7 @@ def test_two_cases_with_the_same_content_are_reported_and_the_cohort_is_scored_a
     assert row["status"] == "warning"
     assert row["warnings"] == "same content: again, phantom_002"
     assert "case again: same content: again, phantom_002 (keep one)" in caplog.text
-    assert "7 cases are scored again, e.g. phantom_000" in caplog.text
-    assert "the cases they are compared with" in caplog.text
+    assert "7 cases are scored again, e.g. phantom_000: cohort changed" in caplog.text
     assert "7 cases are delivered again" in caplog.text
     after = OutputFolder(predicted).marker("phantom_000")
     assert before is not None
@@ -255,8 +254,8 @@ def test_a_changed_scan_is_worked_on_anew_and_the_log_says_why(
     with caplog.at_level("INFO", "brainad"):
         predict(source, predicted)
     assert "checking case phantom_004 again: its files" in caplog.text
-    assert "1 cases are prepared again, e.g. phantom_004: their files" in caplog.text
-    assert "1 cases are encoded again, e.g. phantom_004: they were prepared anew" in caplog.text
+    assert "1 cases are prepared again, e.g. phantom_004: files changed" in caplog.text
+    assert "1 cases are encoded again, e.g. phantom_004: preparation changed" in caplog.text
     assert "7 cases are scored again" in caplog.text
 
 
@@ -425,10 +424,11 @@ def test_a_full_disk_stops_the_run_and_the_same_command_continues(
     assert results_of(predicted) == results_of(phantom_predictions)
 
 
+# Scoring writes one piece per layer before its predictions.
 INTERRUPTED = {
     "prepare": ("brainad.prepared.write_json", 5, "prepared", 2),
     "encode": ("brainad.arrays.replacing", 3, "encodings", 2),
-    "score": ("brainad.arrays.replacing", 5, "predictions", 4),
+    "score": ("brainad.arrays.replacing", 8, "predictions", 4),
     "restore": ("brainad.inference.outputs.write_volume", 4, "cases", 1),
 }
 

@@ -12,6 +12,7 @@ import pytest
 from brainad.case import Case, PreparedCase
 from brainad.errors import DataError
 from brainad.pipeline import prepare as prepare_module
+from brainad.pipeline.executors import InProcess
 from brainad.pipeline.prepare import Preparer, planned_case
 from brainad.plan import PreprocessingPlan
 from brainad.prepared import PreparedFolder
@@ -82,7 +83,7 @@ def test_a_prepared_case_is_kept_with_its_warnings_and_figures(
 ) -> None:
     planned = planned_case(case, ("T1", "FLAIR"), PLAN)
     preparer = make()
-    (outcome,) = preparer.prepare([planned], 1)
+    (outcome,) = preparer.prepare([planned], InProcess())
     assert (outcome.case_id, outcome.failure) == ("a", None)
     assert calls == [("a", ("FLAIR",), "FLAIR", "nonzero")]
     record = preparer.prepared.record("a")
@@ -90,7 +91,7 @@ def test_a_prepared_case_is_kept_with_its_warnings_and_figures(
     assert (record.channels, record.warnings) == (("FLAIR",), ("tilted",))
     assert record.measures["overlap"] == 0.9
     assert record.measures["total_s"] > 0
-    assert [each.seconds for each in preparer.prepare([planned], 1)] == [0.0]
+    assert [each.seconds for each in preparer.prepare([planned], InProcess())] == [0.0]
     assert len(calls) == 1
 
 
@@ -98,9 +99,9 @@ def test_another_channel_for_another_method_is_prepared_too(
     case: Case, calls: list[tuple[Any, ...]], make: Callable[..., Preparer]
 ) -> None:
     planned = planned_case(case, ("T1", "FLAIR"), PLAN)
-    list(make().prepare([planned], 1))
-    list(make(channels=("T1",)).prepare([planned], 1))
-    list(make().prepare([planned], 1))
+    list(make().prepare([planned], InProcess()))
+    list(make(channels=("T1",)).prepare([planned], InProcess()))
+    list(make().prepare([planned], InProcess()))
     assert [channels for _, channels, *_ in calls] == [("FLAIR",), ("FLAIR", "T1")]
 
 
@@ -112,12 +113,12 @@ def test_what_changed_is_prepared_again_and_the_log_says_so(
 ) -> None:
     planned = planned_case(case, ("FLAIR",), PLAN)
     with caplog.at_level("INFO", "brainad"):
-        list(make().prepare([planned], 1))
+        list(make().prepare([planned], InProcess()))
         assert "again" not in caplog.text
-        list(make(plan=replace(PLAN, spacing_mm=3.0)).prepare([planned], 1))
-        assert "1 cases are prepared again, e.g. a: their files, the plan" in caplog.text
+        list(make(plan=replace(PLAN, spacing_mm=3.0)).prepare([planned], InProcess()))
+        assert "1 cases are prepared again, e.g. a: plan changed" in caplog.text
         os.utime(case.images["FLAIR"], (1, 1))
-        list(make(plan=replace(PLAN, spacing_mm=3.0)).prepare([planned], 1))
+        list(make(plan=replace(PLAN, spacing_mm=3.0)).prepare([planned], InProcess()))
     assert len(calls) == 3
 
 
@@ -149,7 +150,7 @@ def test_the_brain_comes_from_where_the_plan_says(
 ) -> None:
     plan = replace(PLAN, brain_mask=brain_mask)
     preparer = make(plan=plan, stripped={"a": stripped})
-    list(preparer.prepare([planned_case(case, ("FLAIR",), PLAN)], 1))
+    list(preparer.prepare([planned_case(case, ("FLAIR",), PLAN)], InProcess()))
     assert calls[0][3] == source
 
 
@@ -160,13 +161,13 @@ def test_what_a_dataset_has_prepared_is_borrowed_if_it_fits(
     tmp_path: Path,
 ) -> None:
     planned = planned_case(case, ("FLAIR",), PLAN)
-    list(make().prepare([planned], 1))
+    list(make().prepare([planned], InProcess()))
     borrowed = PreparedFolder(tmp_path / "prepared")
     mine = make(prepared=PreparedFolder(tmp_path / "mine"), borrowed=borrowed)
-    list(mine.prepare([planned], 1))
+    list(mine.prepare([planned], InProcess()))
     assert len(calls) == 1
     assert mine.prepared.record("a") == borrowed.record("a")
     assert np.array_equal(mine.prepared.read("a").brain, borrowed.read("a").brain)
     other = replace(mine, plan=replace(PLAN, spacing_mm=3.0))
-    list(other.prepare([planned], 1))
+    list(other.prepare([planned], InProcess()))
     assert len(calls) == 2

@@ -21,6 +21,7 @@ from brainad.pipeline.bank import BankReport, build_bank
 from brainad.pipeline.cases import Outcome, Share, unwatched
 from brainad.pipeline.dataset import PLAN_FILE, PREPARED_FOLDER, DatasetWork
 from brainad.pipeline.evaluate import evaluate_folder, find_truth
+from brainad.pipeline.executors import Processes
 from brainad.pipeline.folder import FolderOptions
 from brainad.pipeline.phantoms import Cohort, write_cohort
 from brainad.pipeline.planning import read_plan
@@ -58,7 +59,7 @@ def walk(
         random_orientation=True,
     )
     write_cohort(Cohort(raw, options, healthy=5, unhealthy=2, seed=3))
-    work = DatasetWork(raw, home / "preprocessed" / raw.name, processes=2)
+    work = DatasetWork(raw, home / "preprocessed" / raw.name, executor=Processes(2))
     work.plan(resources, None)
     work.preprocess("cpu", Share())
     report = predict_all(work, target, resources)

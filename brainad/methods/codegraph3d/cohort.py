@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -30,6 +31,10 @@ class CohortTokens:
     offsets: NDArray[np.int64]
     cell_index: NDArray[np.int64]
     grid: Shape
+
+    def load(self) -> CohortTokens:
+        """Return itself: tokens in memory are a block of a `BlockedCohort` too."""
+        return self
 
     @property
     def volumes(self) -> int:
@@ -61,6 +66,51 @@ class CohortTokens:
             offsets=np.array([0, stop - start]),
             cell_index=self.cell_index[start:stop],
         )
+
+
+class Block(Protocol):
+    """Some volumes of a cohort whose tokens are loaded when they are needed."""
+
+    def load(self) -> CohortTokens:
+        """Return the tokens."""
+
+
+@dataclass(frozen=True, eq=False)
+class BlockedCohort:
+    """A cohort at one layer in blocks, so that nobody has to hold all of its tokens.
+
+    Args:
+        blocks: the volumes, in order, some at a time; loading a block twice gives the same.
+        offsets: (B + 1,) int; volume i owns the tokens offsets[i] to offsets[i + 1].
+        edges: (blocks + 1,) int; block k holds the volumes edges[k] to edges[k + 1].
+    """
+
+    blocks: Sequence[Block]
+    offsets: NDArray[np.int64]
+    edges: NDArray[np.int64]
+
+    @property
+    def volumes(self) -> int:
+        """Number of volumes, B."""
+        return len(self.offsets) - 1
+
+    @property
+    def own(self) -> NDArray[np.int64]:
+        """Volume of each token, (T,)."""
+        return np.repeat(np.arange(self.volumes), np.diff(self.offsets))
+
+    def rows(self, block: int) -> slice:
+        """Return where the tokens of a block are."""
+        return slice(int(self.offsets[self.edges[block]]), int(self.offsets[self.edges[block + 1]]))
+
+    def columns(self, block: int) -> slice:
+        """Return where the volumes of a block are."""
+        return slice(int(self.edges[block]), int(self.edges[block + 1]))
+
+
+def one_block(cohort: CohortTokens) -> BlockedCohort:
+    """Take tokens in memory as a cohort of one block."""
+    return BlockedCohort((cohort,), cohort.offsets, np.array([0, cohort.volumes]))
 
 
 def stack_cases(

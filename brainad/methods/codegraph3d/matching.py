@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from brainad.methods.codegraph3d.cohort import CohortTokens
-from brainad.methods.codegraph3d.window import window_distances
+from brainad.methods.codegraph3d.window import mutual_window_distances, window_distances
 
 ROWS_PER_TILE = 256
 """Most rows of a block on the CPU; a block against 1,400 tokens has at most 1.4 MB."""
@@ -69,6 +69,38 @@ def reference_distances(
         for volume, span in occupied:
             table[volume, tile.span] = tile.squared_distances(columns[span], square[span]).amin(1)
     return _finish(table)
+
+
+@torch.inference_mode()
+def pair_distances(
+    first: CohortTokens, second: CohortTokens, radius: int | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Measure the distances between two different groups of volumes, both ways at once.
+
+    Args:
+        first: A volumes with M tokens of length d.
+        second: B other volumes with N tokens.
+        radius: cells a match may be away along each axis; None for any distance.
+
+    Returns:
+        (M, B) from the tokens of the first group and (N, A) from those of the second, float32;
+        inf where there is no candidate.
+    """
+    if radius is not None:
+        return mutual_window_distances(first, second, radius)
+    centre = first.tokens.mean(0)
+    rows, columns = first.tokens - centre, second.tokens - centre
+    square = columns.square().sum(1)
+    table = rows.new_full((second.volumes, len(rows)), torch.inf)
+    back = rows.new_full((first.volumes, len(columns)), torch.inf)
+    occupied = _occupied(second.offsets)
+    for volume, row_span in _occupied(first.offsets):
+        for tile in _tiles(rows, row_span):
+            for other, span in occupied:
+                squared = tile.squared_distances(columns[span], square[span])
+                torch.amin(squared, 1, out=table[other, tile.span])
+                torch.minimum(back[volume, span], squared.amin(0), out=back[volume, span])
+    return _finish(table), _finish(back)
 
 
 @torch.inference_mode()

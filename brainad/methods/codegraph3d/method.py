@@ -17,8 +17,13 @@ from brainad.case import PreparedCase, TrainingCase
 from brainad.encoders.encoder import Encoder, load_encoder
 from brainad.errors import DataError, UsageError
 from brainad.files import value_hash
-from brainad.method import Encoding, Scope, Session
-from brainad.methods.codegraph3d.cohort import CohortTokens, split_cohort, stack_cases
+from brainad.method import Encoding, Scope, Session, Spread
+from brainad.methods.codegraph3d.cohort import (
+    BlockedCohort,
+    CohortTokens,
+    split_cohort,
+    stack_cases,
+)
 from brainad.methods.codegraph3d.maps import anomaly_map, score_grid
 from brainad.methods.codegraph3d.patient_score import patient_score, smooth_scores
 from brainad.methods.codegraph3d.plan import MINIMUM_COHORT, PATCH, CoDeGraph3DPlan
@@ -26,7 +31,7 @@ from brainad.methods.codegraph3d.scoring import (
     CohortScores,
     ScoreSettings,
     score_against_bank,
-    score_cohort,
+    score_blocks,
 )
 from brainad.methods.codegraph3d.tokens import CaseTokens, Tokeniser
 from brainad.plan import Resources
@@ -45,6 +50,20 @@ class _Scored:
     cells: NDArray[np.bool_]
     tokens: NDArray[np.float64]
     patient: float
+
+
+@dataclass(frozen=True, eq=False)
+class _EncodedBlock:
+    """Some encoded cases at one layer; only the arrays of that layer are read."""
+
+    encodings: Sequence[Encoding]
+    layer: int
+    device: str
+
+    def load(self) -> CohortTokens:
+        """Return the tokens."""
+        cases = [_case_tokens(encoding, (self.layer,)) for encoding in self.encodings]
+        return stack_cases(cases, 0, self.device)
 
 
 class CoDeGraph3D:
@@ -75,12 +94,6 @@ class CoDeGraph3D:
                 f"{self._encoder.depth}",
                 "plan, codegraph3d.layers",
                 f"choose layers from 1 to {self._encoder.depth}",
-            )
-        if not 1 <= plan.slices_per_block <= plan.cell:
-            raise UsageError(
-                f"{plan.slices_per_block} slices per block of {plan.cell}",
-                "plan, codegraph3d.slices_per_block",
-                f"choose 1 to {plan.cell} (codegraph3d.cell)",
             )
         self._tokeniser = Tokeniser(self._encode_slices, plan.token_settings)
         self._bank: tuple[CohortTokens, ...] = ()
@@ -116,24 +129,25 @@ class CoDeGraph3D:
 
         Raises:
             DataError: the planned channel is missing, or no cell holds brain.
-            UsageError: the planned working grid is not made of whole cells.
+            UsageError: the working grid is not made of whole cells.
         """
-        if any(size % self._plan.cell for size in case.brain.shape):
-            raise UsageError(
-                f"a working grid of {case.brain.shape} voxels and cells of {self._plan.cell}",
-                "plan, preprocessing.working_shape",
-                f"choose multiples of {self._plan.cell} (codegraph3d.cell)",
-            )
         if self._plan.channel not in case.images:
             raise DataError(
                 f"channel {self._plan.channel} is missing; found {', '.join(case.images)}",
                 f"case {case.case_id}",
                 "add it, or choose another channel in the plan",
             )
+        if any(size % self._plan.cell for size in case.brain.shape):
+            raise UsageError(
+                f"the working grid {case.brain.shape} is not made of whole cells of "
+                f"{self._plan.cell} voxels",
+                "plan, preprocessing.working_shape and codegraph3d.cell",
+                "choose a working_shape of multiples of the cell",
+            )
         tokens = self._tokeniser.tokenise(case.images[self._plan.channel], np.asarray(case.brain))
         arrays: dict[str, NDArray[Any]] = {_CELLS: tokens.cells}
         for number, layer in zip(self._plan.layers, tokens.layers, strict=True):
-            arrays[f"layer_{number}"] = layer.numpy().astype(np.float16)
+            arrays[_layer_name(number)] = layer.numpy().astype(np.float16)
         return arrays
 
     def fit(self, cases: Sequence[TrainingCase], session: Session) -> None:  # noqa: ARG002
@@ -144,32 +158,36 @@ class CoDeGraph3D:
         """Encode and score."""
         return self.score(cases, [self.encode(case) for case in cases])
 
-    def remember(self, encodings: Sequence[Encoding]) -> None:
+    def remember(self, encodings: Sequence[Encoding], spread: Spread = map) -> None:
         """Keep encodings as the bank, without the tokens of anomalies they share.
 
         Raises:
             UsageError: fewer than the smallest cohort.
         """
         self._require(len(encodings))
-        cases = [self._case_tokens(encoding) for encoding in encodings]
         bank = []
-        for layer in range(len(self._plan.layers)):
-            cohort = stack_cases(cases, layer, self._device)
-            scored = score_cohort(cohort, self._score_settings(), self._plan.seed)
-            bank.append(cohort.select(~scored.filtered))
+        for layer in self._plan.layers:
+            cohort = self._blocked(encodings, layer)
+            scored = score_blocks(cohort, self._score_settings(), self._plan.seed, spread)
+            tokens = _EncodedBlock(encodings, layer, str(self._device)).load()
+            bank.append(tokens.select(~scored.filtered))
         self._bank = tuple(bank)
 
     def score(
-        self, cases: Sequence[PreparedCase], encodings: Sequence[Encoding]
+        self, cases: Sequence[PreparedCase], encodings: Sequence[Encoding], spread: Spread = map
     ) -> Iterator[Prediction]:
         """Score against the bank, or against each other in random chunks.
+
+        `spread` compares the cases of a cohort block by block; with a bank there is nothing to
+        spread.
 
         Raises:
             UsageError: no bank, and fewer cases than the smallest cohort.
         """
         if self._bank:
             for case, encoding in zip(cases, encodings, strict=True):
-                yield self._prediction(case, self._against_bank(self._case_tokens(encoding)))
+                tokens = _case_tokens(encoding, self._plan.layers)
+                yield self._prediction(case, self._against_bank(tokens))
             return
         self._require(len(cases))
         # Chunks are scored one after the other, predictions keep the order of the cases: only
@@ -177,8 +195,9 @@ class CoDeGraph3D:
         scored: dict[int, _Scored] = {}
         chunks = math.ceil(len(cases) / self._plan.chunk_size)
         for members in split_cohort(len(cases), chunks, self._plan.seed):
-            chunk = [self._case_tokens(encodings[int(member)]) for member in members]
-            scored.update(zip(members.tolist(), self._against_each_other(chunk), strict=True))
+            chunk = [encodings[int(member)] for member in members]
+            found = self._against_each_other(chunk, spread)
+            scored.update(zip(members.tolist(), found, strict=True))
         for index, case in enumerate(cases):
             yield self._prediction(case, scored[index])
 
@@ -198,35 +217,42 @@ class CoDeGraph3D:
             graph=plan.graph,
         )
 
-    def _case_tokens(self, encoding: Encoding) -> CaseTokens:
-        layers = (encoding[f"layer_{number}"] for number in self._plan.layers)
-        return CaseTokens(
-            tuple(torch.from_numpy(layer.astype(np.float32)) for layer in layers),
-            encoding[_CELLS],
-        )
+    def _blocked(self, encodings: Sequence[Encoding], layer: int) -> BlockedCohort:
+        """Cut a cohort into the planned blocks; tokens are not read yet."""
+        tokens = [int(encoding[_CELLS].sum()) for encoding in encodings]
+        size, volumes = self._plan.block_size, len(encodings)
+        starts = range(0, volumes, size)
+        blocks = [
+            _EncodedBlock(encodings[start : start + size], layer, str(self._device))
+            for start in starts
+        ]
+        offsets = np.concatenate([[0], np.cumsum(tokens)]).astype(np.int64)
+        return BlockedCohort(blocks, offsets, np.array([*starts, volumes]))
 
-    def _against_each_other(self, cases: Sequence[CaseTokens]) -> list[_Scored]:
+    def _against_each_other(self, encodings: Sequence[Encoding], spread: Spread) -> list[_Scored]:
         """Score the cases of one chunk; token scores are averaged over the layers."""
         total: NDArray[np.float64] | None = None
-        for layer in range(len(self._plan.layers)):
-            cohort = stack_cases(cases, layer, self._device)
-            scored = score_cohort(cohort, self._score_settings(), self._plan.seed)
-            _log_groups(self._plan.layers[layer], scored)
+        for layer in self._plan.layers:
+            cohort = self._blocked(encodings, layer)
+            scored = score_blocks(cohort, self._score_settings(), self._plan.seed, spread)
+            _log_groups(layer, scored)
             total = scored.scores if total is None else total + scored.scores
         assert total is not None, "a plan reads at least one layer"
-        ends = np.cumsum([int(case.cells.sum()) for case in cases])[:-1]
+        cells = [np.asarray(encoding[_CELLS]) for encoding in encodings]
+        ends = np.cumsum([int(each.sum()) for each in cells])[:-1]
         tokens = np.split(total / len(self._plan.layers), ends)
         patients = [patient_score(each, self._plan.patient_rule) for each in tokens]
         if self._plan.case_smoothing:
-            patients = self._smoothed(patients, cases)
+            patients = self._smoothed(patients, encodings)
         return [
-            _Scored(case.cells, each, patient)
-            for case, each, patient in zip(cases, tokens, patients, strict=True)
+            _Scored(own, each, patient)
+            for own, each, patient in zip(cells, tokens, patients, strict=True)
         ]
 
-    def _smoothed(self, patients: Sequence[float], cases: Sequence[CaseTokens]) -> list[float]:
+    def _smoothed(self, patients: Sequence[float], encodings: Sequence[Encoding]) -> list[float]:
         """Average over cases whose mean tokens of the last layer point in similar directions."""
-        means = torch.stack([case.layers[-1].mean(0) for case in cases])
+        last = self._plan.layers[-1:]
+        means = torch.stack([_case_tokens(each, last).layers[0].mean(0) for each in encodings])
         descriptors = torch.nn.functional.normalize(means - means.mean(0)).numpy()
         smoothed = smooth_scores(np.array(patients), descriptors, self._plan.case_smoothing)
         return [float(score) for score in smoothed]
@@ -258,20 +284,53 @@ class CoDeGraph3D:
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a bank."""
+        """Restore a bank.
+
+        Raises:
+            UsageError: the state is not that of a bank with the planned layers.
+        """
         if not state:
             self._bank = ()
             return
-        nx, ny, nz = state["grid"]
-        self._bank = tuple(
-            CohortTokens(
-                torch.from_numpy(state[f"tokens_{number}"].astype(np.float32)).to(self._device),
-                state[f"offsets_{number}"],
-                state[f"cell_index_{number}"],
-                (nx, ny, nz),
-            )
-            for number in self._plan.layers
+        try:
+            self._bank = tuple(self._stored_layer(state, number) for number in self._plan.layers)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UsageError(
+                f"the state is not a bank of layers {list(self._plan.layers)}: {error}",
+                "codegraph3d",
+                "copy the bank again, or build it again with brainad_build_bank",
+            ) from error
+
+    def _stored_layer(self, state: Mapping[str, Any], number: int) -> CohortTokens:
+        nx, ny, nz = (int(size) for size in state["grid"])
+        tokens = torch.from_numpy(state[f"tokens_{number}"].astype(np.float32))
+        offsets = state[f"offsets_{number}"].astype(np.int64)
+        cells = state[f"cell_index_{number}"].astype(np.int64)
+        fits = (
+            tokens.ndim == 2
+            and cells.shape == (len(tokens),)
+            and offsets.ndim == 1
+            and len(offsets) > 1
+            and offsets[0] == 0
+            and offsets[-1] == len(tokens)
+            and bool((np.diff(offsets) >= 0).all())
+            and bool(((cells >= 0) & (cells < nx * ny * nz)).all())
         )
+        if not fits:
+            raise ValueError("the arrays do not fit together")
+        return CohortTokens(tokens.to(self._device), offsets, cells, (nx, ny, nz))
+
+
+def _layer_name(number: int) -> str:
+    return f"layer_{number}"
+
+
+def _case_tokens(encoding: Encoding, layers: Sequence[int]) -> CaseTokens:
+    """Take some layers out of what `CoDeGraph3D.encode` returned."""
+    arrays = (encoding[_layer_name(number)] for number in layers)
+    return CaseTokens(
+        tuple(torch.from_numpy(layer.astype(np.float32)) for layer in arrays), encoding[_CELLS]
+    )
 
 
 def _log_groups(layer: int, scored: CohortScores) -> None:

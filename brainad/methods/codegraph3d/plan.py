@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -15,7 +16,7 @@ from brainad.encoders.choice import (
 from brainad.methods.codegraph3d.graph import GraphSettings
 from brainad.methods.codegraph3d.patient_score import PatientRule
 from brainad.methods.codegraph3d.tokens import TokenSettings, View
-from brainad.plan import Fingerprint, MethodPlan, PreprocessingPlan, Resources
+from brainad.plan import Fingerprint, MethodPlan, PreprocessingPlan, Resources, require
 
 PATCH = 14
 # On development phantoms with metastases of 3 to 8 mm radius, cells of 7 mm found what cells of
@@ -30,12 +31,16 @@ _LOCAL_REASON = (
 # volume, and the nearest ones say most: voxel AP 0.31 with 10 %, 0.22 with 30 % (same phantoms).
 _NEAREST_SHARE = (0.0, 0.1)
 MINIMUM_COHORT = 5
+_LARGEST_COUNT = 100_000
 VIEWS: tuple[View, ...] = ("axial", "coronal", "sagittal")
 
 _SEED = 42
 _PROJECTED_WIDTH = 128
 # Scores are stable for chunks of 30 volumes and more (paper, table of chunk sizes).
 _SMALLEST_CHUNK = 30
+_TOKEN_COPIES = 3
+# Smaller blocks are mostly read and laid out, larger ones leave little to spread.
+_SMALLEST_BLOCK, _LARGEST_BLOCK = 4, 32
 _GIB = 1024**3
 # Seconds per slice of 16 x 16 patches on one CPU core, measured by benchmarks/encoder_speed.py;
 # the larger ones scaled by their operation counts (46, 162 and 590 against 12 GFLOP).
@@ -71,6 +76,7 @@ class CoDeGraph3DPlan(MethodPlan):
         graph: how anomalies shared by several cases are kept from hiding each other; null
             leaves the mutual score alone.
         chunk_size: largest number of cases that are compared with each other.
+        block_size: cases in a block; whoever compares two blocks holds both in memory.
         patient_rule: how a case's score follows from its tokens.
         case_smoothing: numbers of most similar cases over which patient scores are averaged
             (RsCIN of the 2D method); empty for none, as published for 3D.
@@ -93,9 +99,31 @@ class CoDeGraph3DPlan(MethodPlan):
     nearest_share: tuple[float, float]
     graph: GraphSettings | None
     chunk_size: int
+    block_size: int
     patient_rule: PatientRule
     case_smoothing: tuple[int, ...]
     aligned_corners: bool
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        counts = {
+            "cell": self.cell,
+            "slices_per_block": self.slices_per_block,
+            "projected_width": self.projected_width,
+            "block_size": self.block_size,
+            "chunk_size": self.chunk_size,
+        }
+        for name, count in counts.items():
+            require(1 <= count <= _LARGEST_COUNT, f"{name} is {count}")
+        require(
+            self.slices_per_block <= self.cell,
+            f"slices_per_block is {self.slices_per_block}, more than the {self.cell} of a cell",
+        )
+        require(bool(self.views), "views must name at least one")
+        require(0 <= self.radius <= _LARGEST_COUNT, f"radius is {self.radius}")
+        require(0 <= self.min_brain_fraction <= 1, "min_brain_fraction is not 0 to 1")
+        require(all(0 <= x < math.inf for x in self.nearest_share), "nearest_share is not positive")
+        require(all(n >= 1 for n in self.case_smoothing), "case_smoothing holds a number below 1")
 
     @property
     def token_settings(self) -> TokenSettings:
@@ -120,6 +148,7 @@ def make_plan(
     layers, layer_reason = _choose_layers(encoder)
     per_block, block_reason = _choose_slices(encoder, preprocessing, resources)
     chunk, chunk_reason = _choose_chunk(len(fingerprint.cases), preprocessing, resources)
+    block, block_size_reason = _choose_block(preprocessing, resources)
     channel = preprocessing.channels[0]
     coverage = fingerprint.channel_coverage.get(channel, 0)
     return CoDeGraph3DPlan(
@@ -132,6 +161,7 @@ def make_plan(
             f"slices per block = {per_block}: {block_reason}",
             f"matching = local: {_LOCAL_REASON}",
             f"chunk size = {chunk}: {chunk_reason}",
+            f"block size = {block}: {block_size_reason}",
         ),
         channel=channel,
         encoder=encoder,
@@ -149,6 +179,7 @@ def make_plan(
         nearest_share=_NEAREST_SHARE,
         graph=GraphSettings(),
         chunk_size=chunk,
+        block_size=block,
         patient_rule="max",
         case_smoothing=(),
         aligned_corners=False,
@@ -199,14 +230,19 @@ def _choose_slices(
     )
 
 
+def _tokens_per_case(preprocessing: PreprocessingPlan) -> float:
+    """Estimate how many cells of the working grid hold brain."""
+    cells = 1
+    for n in preprocessing.working_shape:
+        cells *= n // _CELL
+    return _BRAIN_SHARE * cells
+
+
 def _choose_chunk(
     cases: int, preprocessing: PreprocessingPlan, resources: Resources
 ) -> tuple[int, str]:
     """Compare as many cases at once as half of the memory holds, at least 30."""
-    cells = 1
-    for n in preprocessing.working_shape:
-        cells *= n // _CELL
-    tokens = _BRAIN_SHARE * cells
+    tokens = _tokens_per_case(preprocessing)
     width = len(VIEWS) * _PROJECTED_WIDTH
     # Per case: up to four layers in float32, and one of them twice more, joined and laid out.
     fixed = tokens * width * 4 * (4 + 2)
@@ -220,4 +256,17 @@ def _choose_chunk(
     return largest, (
         f"what {resources.memory_gib:.0f} GiB hold; the cohort of {cases} is split at random, "
         "scores are stable for chunks of 30 and more"
+    )
+
+
+def _choose_block(preprocessing: PreprocessingPlan, resources: Resources) -> tuple[int, str]:
+    """Compare blocks of which two, with their work space, fill a quarter of the memory."""
+    width = len(VIEWS) * _PROJECTED_WIDTH
+    # Tokens of one layer in float32, centred, and laid out cell by cell.
+    per_case = _tokens_per_case(preprocessing) * width * 4 * _TOKEN_COPIES
+    fitting = int(resources.memory_gib * _GIB / 4 / (2 * per_case))
+    size = max(_SMALLEST_BLOCK, min(fitting, _LARGEST_BLOCK))
+    return size, (
+        f"a worker that compares two blocks holds about {2 * size * per_case / _GIB:.1f} GiB of "
+        "tokens, however large the cohort is"
     )

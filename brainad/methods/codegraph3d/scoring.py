@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from brainad.methods.codegraph3d.cohort import CohortTokens
+from brainad.method import Spread
+from brainad.methods.codegraph3d.cohort import BlockedCohort, CohortTokens, one_block
+from brainad.methods.codegraph3d.cohort_table import cohort_table, table_without
 from brainad.methods.codegraph3d.communities import (
     Communities,
     outlier_communities,
@@ -16,11 +18,10 @@ from brainad.methods.codegraph3d.communities import (
 )
 from brainad.methods.codegraph3d.filtering import (
     CommunityFilter,
-    distances_without,
     filter_community,
 )
 from brainad.methods.codegraph3d.graph import GraphSettings, select_links, volume_graph
-from brainad.methods.codegraph3d.matching import cohort_distances, reference_distances
+from brainad.methods.codegraph3d.matching import reference_distances
 from brainad.methods.codegraph3d.mutual_score import Interval, mutual_scores, rank_range
 
 SMALLEST_GRAPH = 3
@@ -60,6 +61,13 @@ class CohortScores:
 
 
 def score_cohort(cohort: CohortTokens, settings: ScoreSettings, seed: int) -> CohortScores:
+    """Score a cohort whose tokens are in memory; see `score_blocks`."""
+    return score_blocks(one_block(cohort), settings, seed)
+
+
+def score_blocks(
+    cohort: BlockedCohort, settings: ScoreSettings, seed: int, spread: Spread = map
+) -> CohortScores:
     """Score every token against the other volumes of its cohort.
 
     A token without a candidate in any other volume scores 0: nothing is known about it.
@@ -68,6 +76,7 @@ def score_cohort(cohort: CohortTokens, settings: ScoreSettings, seed: int) -> Co
         cohort: at least two volumes.
         settings: interval, matching and graph.
         seed: of the community search.
+        spread: compares the blocks; the rest is done here, from the table.
 
     Raises:
         ValueError: fewer than two volumes.
@@ -75,7 +84,7 @@ def score_cohort(cohort: CohortTokens, settings: ScoreSettings, seed: int) -> Co
     if cohort.volumes < 2:
         raise ValueError("mutual scoring needs at least two volumes")
     ranks = rank_range(cohort.volumes - 1, settings.interval)
-    table = cohort_distances(cohort, settings.radius)
+    table = cohort_table(cohort, settings.radius, spread)
     filtered = np.zeros(len(table), dtype=bool)
     communities: Communities | None = None
     filters: tuple[CommunityFilter, ...] = ()
@@ -83,7 +92,7 @@ def score_cohort(cohort: CohortTokens, settings: ScoreSettings, seed: int) -> Co
         communities, filters = find_shared_anomalies(table, cohort.own, ranks, settings.graph, seed)
         for each in filters:
             filtered |= each.filtered
-        table = distances_without(table, cohort, cohort, filtered, settings.radius)
+        table = table_without(table, cohort, filtered, settings.radius, spread)
     return CohortScores(_known(mutual_scores(table, ranks)), filtered, communities, filters)
 
 

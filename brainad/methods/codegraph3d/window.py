@@ -22,10 +22,6 @@ def window_distances(
 ) -> NDArray[np.float32]:
     """Measure token-to-volume distances over cells at most ``radius`` away along each axis.
 
-    Tokens are laid out cell by cell; for each shift inside the window one batched product
-    compares all query volumes with all reference volumes at many cells. Inside one cohort a
-    shift also serves its opposite, so that only half of the shifts are needed.
-
     Args:
         queries: volumes with Q tokens.
         references: B volumes on the same grid; may be ``queries``, and then every volume is
@@ -38,27 +34,94 @@ def window_distances(
     Raises:
         ValueError: the grids differ.
     """
-    if queries.grid != references.grid:
-        raise ValueError(f"grids differ: {queries.grid} and {references.grid}")
-    within = queries is references
-    centre = queries.tokens.mean(0)
-    cells, slot = np.unique(queries.cell_index, return_inverse=True)
-    targets = np.unique(references.cell_index)
-    own, own_square = _lay_out(queries, cells, centre)
-    other, other_square = (own, own_square) if within else _lay_out(references, targets, centre)
-    neighbours = _neighbours(cells, targets, queries.grid, radius)
-    shifts = len(neighbours) // 2 + 1 if within else len(neighbours)
-    nearest = own.new_full((len(own), queries.volumes, references.volumes), torch.inf)
-    step = max(1, VALUES_PER_TILE // (own.shape[2] * max(nearest.shape[1:])))
-    for start in range(0, len(cells), step):
-        tile = slice(start, min(start + step, len(cells)))
-        for shifted in neighbours[:shifts, tile]:
-            norms = own_square[tile, :, None] + other_square[shifted, None, :]
-            squared = torch.baddbmm(norms, own[tile], other[shifted].mT, alpha=-2)
-            torch.minimum(nearest[tile], squared, out=nearest[tile])
-            if within:
-                nearest[shifted] = torch.minimum(nearest[shifted], squared.mT)
-    of_token = nearest[torch.from_numpy(slot), torch.from_numpy(queries.own)]
+    if queries is references:
+        window = _Window(queries, queries, radius)
+        # A shift also serves its opposite, so that half of the shifts are enough.
+        window.compare(len(window.neighbours) // 2 + 1, window.nearest)
+    else:
+        window = _Window(queries, references, radius)
+        window.compare(len(window.neighbours))
+    return _of_tokens(window.nearest, window.cells, queries)
+
+
+@torch.inference_mode()
+def mutual_window_distances(
+    first: CohortTokens, second: CohortTokens, radius: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Measure the distances between two different groups of volumes, both ways at once.
+
+    Args:
+        first: A volumes with M tokens.
+        second: B other volumes with N tokens, on the same grid.
+        radius: cells, at least 0.
+
+    Returns:
+        (M, B) from the tokens of the first group and (N, A) from those of the second, float32;
+        inf where the volume has no token in the window.
+
+    Raises:
+        ValueError: the grids differ.
+    """
+    window = _Window(first, second, radius)
+    back = window.nearest.new_full((len(window.other), second.volumes, first.volumes), torch.inf)
+    window.compare(len(window.neighbours), back)
+    return (
+        _of_tokens(window.nearest, window.cells, first),
+        _of_tokens(back, window.targets, second),
+    )
+
+
+class _Window:
+    """Two groups of volumes laid out cell by cell, for one batched product per shift and tile.
+
+    Args:
+        queries: volumes whose tokens are compared.
+        references: volumes that they are compared with; may be the same object.
+        radius: cells, at least 0.
+    """
+
+    def __init__(self, queries: CohortTokens, references: CohortTokens, radius: int) -> None:
+        if queries.grid != references.grid:
+            raise ValueError(f"grids differ: {queries.grid} and {references.grid}")
+        centre = queries.tokens.mean(0)
+        self.cells = np.unique(queries.cell_index)
+        self.targets = np.unique(references.cell_index)
+        self.own, self.own_square = _lay_out(queries, self.cells, centre)
+        self.other, self.other_square = (
+            (self.own, self.own_square)
+            if queries is references
+            else _lay_out(references, self.targets, centre)
+        )
+        self.neighbours = _neighbours(self.cells, self.targets, queries.grid, radius)
+        self.nearest = self.own.new_full(
+            (len(self.own), queries.volumes, references.volumes), torch.inf
+        )
+
+    def compare(self, shifts: int, back: Tensor | None = None) -> None:
+        """Keep the smallest squared distances in ``nearest`` (cells + 1, A, B).
+
+        Args:
+            shifts: how many of the shifts to look at.
+            back: (targets + 1, B, A), receives the same distances seen from the other side.
+        """
+        volumes = max(self.nearest.shape[1:])
+        step = max(1, VALUES_PER_TILE // (self.own.shape[2] * volumes))
+        for start in range(0, len(self.cells), step):
+            tile = slice(start, min(start + step, len(self.cells)))
+            for shifted in self.neighbours[:shifts, tile]:
+                norms = self.own_square[tile, :, None] + self.other_square[shifted, None, :]
+                squared = torch.baddbmm(norms, self.own[tile], self.other[shifted].mT, alpha=-2)
+                torch.minimum(self.nearest[tile], squared, out=self.nearest[tile])
+                if back is not None:
+                    back[shifted] = torch.minimum(back[shifted], squared.mT)
+
+
+def _of_tokens(
+    nearest: Tensor, cells: NDArray[np.int64], cohort: CohortTokens
+) -> NDArray[np.float32]:
+    """Turn squared distances (cells + 1, A, B) into a row of distances (B,) per token."""
+    slot = np.searchsorted(cells, cohort.cell_index)
+    of_token = nearest[torch.from_numpy(slot), torch.from_numpy(cohort.own)]
     table: NDArray[np.float32] = of_token.clamp_min_(0).sqrt_().cpu().numpy()
     return table
 

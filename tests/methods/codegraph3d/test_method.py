@@ -34,6 +34,7 @@ PLAN = CoDeGraph3DPlan(
     nearest_share=(0.0, 0.3),
     graph=None,
     chunk_size=30,
+    block_size=3,
     patient_rule="max",
     case_smoothing=(),
     aligned_corners=False,
@@ -59,8 +60,6 @@ def method(resources: Resources) -> CoDeGraph3D:
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"slices_per_block": 15}, "slices_per_block"),
-        ({"slices_per_block": 0}, "slices_per_block"),
         ({"layers": (1, 99)}, "layers"),
         ({"layers": (0, 1)}, "layers"),
         ({"layers": ()}, "layers"),
@@ -77,7 +76,7 @@ def test_settings_that_cannot_work_are_named(
 def test_a_grid_of_broken_cells_is_a_mistake_of_the_plan(method: CoDeGraph3D) -> None:
     with pytest.raises(UsageError, match="cells of 14") as caught:
         method.encode(head("a", (28, 30, 28)))
-    assert caught.value.where == "plan, preprocessing.working_shape"
+    assert caught.value.where == "plan, preprocessing.working_shape and codegraph3d.cell"
 
 
 def test_a_missing_channel_concerns_one_case(resources: Resources) -> None:

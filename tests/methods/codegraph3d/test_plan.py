@@ -109,6 +109,15 @@ def test_small_memory_splits_a_large_cohort_but_never_below_thirty() -> None:
     assert make_plan(fingerprint(300), PREPROCESSING, RESOURCES).chunk_size > 30
 
 
+def test_blocks_fit_the_memory_within_bounds() -> None:
+    sizes = [
+        make_plan(fingerprint(300), PREPROCESSING, replace(RESOURCES, memory_gib=gib)).block_size
+        for gib in (0.1, 4.0, 1000.0)
+    ]
+    assert sizes[0] == 4
+    assert sizes[0] <= sizes[1] < sizes[2] == 32
+
+
 def test_a_gpu_takes_the_best_encoder_at_hand_and_a_cpu_the_embedded_one() -> None:
     encoders = ("dinov2_vits14", "dinov2_vitb14", "dinov2_vitl14", "dinov2_vits14_reg")
     gpu = replace(RESOURCES, device="cuda:0", encoders=encoders)

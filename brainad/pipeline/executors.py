@@ -1,0 +1,210 @@
+"""Where work is done: in this process, in worker processes here, or on a Dask cluster.
+
+Stages hand over one picklable function and many arguments; they get the results in order and do
+not know where they come from.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from brainad.errors import ResourceError, UsageError
+
+_log = logging.getLogger(__name__)
+A = TypeVar("A")
+R = TypeVar("R")
+
+# A cluster that is asked for is there, or a typing mistake is found soon.
+_SECONDS_TO_CONNECT = 30
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Stands in for a result that cannot be had because the work kills whoever does it."""
+
+    reason: str
+
+
+class Executor(Protocol):
+    """Does work somewhere."""
+
+    def map(self, work: Callable[[A], R], arguments: Sequence[A]) -> Iterator[R | Lost]:
+        """Yield one result per argument, in order; work may be done more than once.
+
+        Raises:
+            ResourceError: whoever does the work is gone.
+        """
+
+    def for_threaded_work(self) -> Executor:
+        """Return where work is done that keeps all cores of a machine busy by itself."""
+
+
+@dataclass(frozen=True)
+class InProcess:
+    """Does the work here and now."""
+
+    def map(self, work: Callable[[A], R], arguments: Sequence[A]) -> Iterator[R | Lost]:
+        """Work when the result is asked for."""
+        yield from map(work, arguments)
+
+    def for_threaded_work(self) -> Executor:
+        """Return this one."""
+        return self
+
+
+IN_PROCESS = InProcess()
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Uses worker processes on this machine.
+
+    Args:
+        count: of processes; 1 works in this one.
+    """
+
+    count: int
+
+    def map(self, work: Callable[[A], R], arguments: Sequence[A]) -> Iterator[R | Lost]:
+        """Use a pool; what a worker died of (memory) is done again in this process."""
+        if self.count < 2 or len(arguments) < 2:
+            yield from IN_PROCESS.map(work, arguments)
+            return
+        try:
+            context = multiprocessing.get_context("spawn")
+            pool = ProcessPoolExecutor(self.count, mp_context=context)
+        except OSError as error:
+            _log.warning("worker processes cannot start (%s): working in one process", error)
+            yield from IN_PROCESS.map(work, arguments)
+            return
+        with pool:
+            futures: list[Future[R]] = [pool.submit(work, argument) for argument in arguments]
+            try:
+                for argument, future in zip(arguments, futures, strict=True):
+                    try:
+                        result = future.result()
+                    except BrokenProcessPool:
+                        _log.warning("a worker process died: its work is done in this one")
+                        result = work(argument)
+                    yield result
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def for_threaded_work(self) -> Executor:
+        """Return this process: networks use all cores, and one copy of them is enough."""
+        return IN_PROCESS
+
+
+class DaskCluster:
+    """Uses the workers of a Dask cluster that someone else runs.
+
+    Input, output and weights are files: all workers see them under the same paths.
+
+    Args:
+        client: connected to the scheduler.
+        scheduler: as the user named it, for messages.
+    """
+
+    def __init__(self, client: Any, scheduler: str) -> None:
+        self._client = client
+        self._scheduler = scheduler
+
+    def map(self, work: Callable[[A], R], arguments: Sequence[A]) -> Iterator[R | Lost]:
+        """Submit everything; Dask repeats the work of workers that die."""
+        from distributed import KilledWorker  # noqa: PLC0415 - an extra
+        from distributed.comm.core import CommClosedError  # noqa: PLC0415
+
+        futures: list[Any] = []
+        try:
+            futures += self._client.map(work, arguments, pure=False)
+            for future in futures:
+                try:
+                    yield future.result()
+                except KilledWorker:
+                    yield Lost("every worker that worked on it died, mostly for want of memory")
+        except (CancelledError, CommClosedError, TimeoutError, OSError) as error:
+            raise ResourceError(
+                f"the Dask scheduler is gone: {error}",
+                self._scheduler,
+                "start it and its workers again and run the same command; finished work is kept",
+            ) from error
+        finally:
+            if self._client.status == "running":
+                self._client.cancel(futures)
+
+    def for_threaded_work(self) -> Executor:
+        """Return this one: a worker is a machine, or a part of one."""
+        return self
+
+
+@contextmanager
+def open_executor(processes: int, scheduler: str | None = None) -> Iterator[Executor]:
+    """Open the place where work is done.
+
+    Args:
+        processes: worker processes on this machine, without a scheduler.
+        scheduler: address (``tcp://host:port``) or scheduler file of a Dask cluster.
+
+    Raises:
+        UsageError: Dask is not installed, no scheduler answers, or its workers run another
+            version of brainad.
+    """
+    if not scheduler:
+        yield Processes(processes)
+        return
+    client = _connect(scheduler)
+    try:
+        yield DaskCluster(client, scheduler)
+    finally:
+        client.close()
+
+
+def _connect(scheduler: str) -> Any:
+    try:
+        from distributed import Client  # noqa: PLC0415 - an extra, and slow to import
+    except ImportError as error:
+        raise UsageError(
+            "Dask is not installed", "-scheduler", "pip install 'brainad[distributed]'"
+        ) from error
+    is_file = Path(scheduler).is_file()
+    where = {"scheduler_file": scheduler} if is_file else {"address": scheduler}
+    try:
+        client = Client(**where, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise UsageError(
+            f"no Dask scheduler answers: {error}",
+            scheduler,
+            "give its address (tcp://host:8786) or the file that `dask scheduler "
+            "--scheduler-file FILE` wrote",
+        ) from error
+    _log.info("waiting for the first worker of %s", scheduler)
+    client.wait_for_workers(1)
+    _require_same_version(client, scheduler)
+    return client
+
+
+def _require_same_version(client: Any, scheduler: str) -> None:
+    own = _own_version()
+    found = client.run(_own_version, on_error="return")
+    others = {str(answer) for answer in found.values()} - {own}
+    if others:
+        client.close()
+        raise UsageError(
+            f"workers run brainad {', '.join(sorted(others))}, this is {own}",
+            scheduler,
+            "install the same version everywhere and start the workers again",
+        )
+    _log.info("%d Dask workers are there", len(found))
+
+
+def _own_version() -> str:
+    return version("brainad")
