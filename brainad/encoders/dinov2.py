@@ -33,8 +33,8 @@ class DINOv2:
     interpolates them (bicubic, corners not aligned), for non-square slices too.
     """
 
-    def __init__(self, model: Any, name: str, device: torch.device) -> None:
-        self.name = name
+    def __init__(self, model: Any, identity: str, device: torch.device) -> None:
+        self.identity = identity
         self.device = device
         self.patch_size = int(model.config.patch_size)
         self.width = int(model.config.hidden_size)
@@ -91,13 +91,13 @@ class DINOv2:
             raise ValueError(f"layers must lie in 1..{self.depth}, not {list(layers)}")
 
 
-def load_dinov2(folder: Path, name: str, device: torch.device) -> DINOv2:
+def load_dinov2(folder: Path, identity: str, device: torch.device) -> DINOv2:
     """Load a transformers folder with safetensors weights; never touches the network.
 
     Raises:
         UsageError: the folder holds another architecture or its weights are incomplete.
     """
-    return DINOv2(load_dinov2_model(folder), name, device)
+    return DINOv2(load_dinov2_model(folder), identity, device)
 
 
 def load_dinov2_model(folder: Path) -> Any:

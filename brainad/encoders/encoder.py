@@ -18,14 +18,14 @@ class Encoder(Protocol):
     """A frozen network that turns 2D slices into one vector per square patch.
 
     Attributes:
-        name: registry name, or path of the model folder.
+        identity: what it was loaded as, and a hash of its weights.
         patch_size: edge of a patch in pixels; slice sizes are multiples of it.
         width: length of the vector of one patch.
         depth: number of blocks, hence the highest layer.
         device: where it computes and where its results are.
     """
 
-    name: str
+    identity: str
     patch_size: int
     width: int
     depth: int
@@ -70,8 +70,8 @@ def load_encoder(
         encoder = tiny_encoder(seed=0, device=device)
     else:
         folder = find_weights(name, weights_folder)
-        verify_weights(name, folder)
-        encoder = load_dinov2(folder, name, device)
+        identity = f"{name} {verify_weights(name, folder)}"
+        encoder = load_dinov2(folder, identity, device)
     if published_positions:
         encoder.use_published_positions()
     return encoder

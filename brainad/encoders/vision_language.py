@@ -27,14 +27,14 @@ class VisionLanguage:
     """Two frozen towers.
 
     Args:
-        name: what it was loaded as.
+        identity: what it was loaded as, and a hash of the weights of each tower.
         image: the image tower.
         text: the text tower.
         scale: factor of the cosine of an image and a text feature, where both towers were
             trained into one space (CLIP); None where a method must learn projections.
     """
 
-    name: str
+    identity: str
     image: ImageTower
     text: TextTower
     scale: float | None
@@ -55,15 +55,15 @@ def load_vision_language(name: str, weights_folder: Path, device: torch.device) 
     if name == TINY:
         image = dinov2_image_tower(tiny_dinov2_model(seed=0), device)
         return VisionLanguage(name, image, tiny_sentence_tower(seed=0, device=device), None)
-    folders = []
-    for part in name.split(_JOIN):
-        folders.append(find_weights(part, weights_folder))
-        verify_weights(part, folders[-1])
+    parts = name.split(_JOIN)
+    folders = [find_weights(part, weights_folder) for part in parts]
+    hashes = map(verify_weights, parts, folders)
+    identity = " ".join([name, *hashes])
     if len(folders) == 1:
-        return VisionLanguage(name, *load_clip(folders[0], device))
+        return VisionLanguage(identity, *load_clip(folders[0], device))
     image_folder, text_folder = folders
     image = dinov2_image_tower(load_dinov2_model(image_folder), device)
-    return VisionLanguage(name, image, load_sentence_encoder(text_folder, device), None)
+    return VisionLanguage(identity, image, load_sentence_encoder(text_folder, device), None)
 
 
 def dinov2_image_tower(model: Any, device: torch.device) -> ImageTower:

@@ -22,7 +22,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from brainad.encoders.dinov2_onnx import write_backbone
 from brainad.encoders.registry import REGISTRY, Hub, Role, Weights, Wheel, WheelFolder
 from brainad.errors import ResourceError, UsageError
-from brainad.files import content_hash, read_json, replacing, write_json
+from brainad.files import content_hash, read_json, replacing, value_hash, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -72,10 +72,13 @@ def available(folder: Path, role: Role | None = None) -> tuple[str, ...]:
     )
 
 
-def verify_weights(name: str, model_folder: Path) -> None:
+def verify_weights(name: str, model_folder: Path) -> str:
     """Compare a model folder with the SHA-256 in the registry and in its ``source.json``.
 
     Files of which neither knows the hash (a folder that the user names) are taken as they are.
+
+    Returns:
+        A hash of the weights, for whoever keeps what was computed with them.
 
     Raises:
         UsageError: a file is missing or has another SHA-256 than recorded.
@@ -84,15 +87,19 @@ def verify_weights(name: str, model_folder: Path) -> None:
     expected = read_json(source_file)["sha256"] if source_file.is_file() else {}
     if name in REGISTRY and REGISTRY[name].sha256:
         expected[WEIGHT_FILE] = REGISTRY[name].sha256
+    found = {file.name: content_hash(file) for file in sorted(model_folder.glob("*.safetensors"))}
+    weights = value_hash(found)
     for file_name, sha256 in expected.items():
         file = model_folder / file_name
-        found = content_hash(file) if file.is_file() else "(no such file)"
-        if found != sha256:
+        if file_name not in found:
+            found[file_name] = content_hash(file) if file.is_file() else "(no such file)"
+        if found[file_name] != sha256:
             raise UsageError(
-                f"weight file changed: SHA-256 {found}, expected {sha256}",
+                f"weight file changed: SHA-256 {found[file_name]}, expected {sha256}",
                 where=str(file),
                 fix=f"delete {model_folder} and get it again (`brainad_download_weights`)",
             )
+    return weights
 
 
 def fetch_weights(name: str, folder: Path) -> Path:

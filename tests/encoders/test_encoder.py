@@ -13,7 +13,13 @@ CPU = torch.device("cpu")
 
 
 def describe(encoder: Encoder) -> tuple[str, int, int, int, torch.device]:
-    return encoder.name, encoder.patch_size, encoder.width, encoder.depth, encoder.device
+    return (
+        encoder.identity.split()[0],
+        encoder.patch_size,
+        encoder.width,
+        encoder.depth,
+        encoder.device,
+    )
 
 
 def test_tiny_needs_no_weights(tmp_path: Path) -> None:
@@ -31,7 +37,18 @@ def test_any_dinov2_folder_loads_by_its_path(tmp_path: Path) -> None:
     config = Dinov2Config(hidden_size=8, num_hidden_layers=2, num_attention_heads=2, image_size=28)
     Dinov2Model(config).save_pretrained(tmp_path / "mine")
     name = str(tmp_path / "mine")
-    assert describe(load_encoder(name, tmp_path, CPU)) == (name, 14, 8, 2, CPU)
+    encoder = load_encoder(name, tmp_path, CPU)
+    assert describe(encoder) == (name, 14, 8, 2, CPU)
+    assert load_encoder(name, tmp_path, CPU).identity == encoder.identity
+
+
+def test_other_weights_under_the_same_name_are_told_apart(tmp_path: Path) -> None:
+    config = Dinov2Config(hidden_size=8, num_hidden_layers=2, num_attention_heads=2, image_size=28)
+    identities = set()
+    for _ in range(2):
+        Dinov2Model(config).save_pretrained(tmp_path / "mine")
+        identities.add(load_encoder(str(tmp_path / "mine"), tmp_path, CPU).identity)
+    assert len(identities) == 2
 
 
 def test_changed_weights_are_refused(tmp_path: Path) -> None:

@@ -22,6 +22,9 @@ def test_a_clip_folder_is_one_encoder(clip_folder: Path, tmp_path: Path) -> None
 def test_the_embedded_pair_has_no_space_in_common(weights_folder: Path) -> None:
     towers = load_vision_language(EMBEDDED, weights_folder, CPU)
     assert towers.scale is None
+    name, *hashes = towers.identity.split()
+    assert name == EMBEDDED
+    assert len(set(hashes)) == 2
     assert (towers.image.depth, towers.image.width, towers.image.patch_size) == (12, 384, 14)
     images = torch.rand(1, 28, 42)
     tokens = towers.image.run(towers.image.embed(images), 0, 12)

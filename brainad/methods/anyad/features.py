@@ -150,7 +150,7 @@ class SliceEncoder:
             channel: hashlib.sha256(planes.numpy().tobytes()).hexdigest()
             for channel, planes in images.items()
         }
-        return value_hash([self._encoder.name, self._plan.layers, list(sources), content])
+        return value_hash([self._encoder.identity, self._plan.layers, list(sources), content])
 
     def _images(self, slices: CaseSlices) -> dict[str, Tensor]:
         frame, positions = self.frame(slices.case), slices.positions.tolist()

@@ -119,7 +119,9 @@ class CoDeGraph3D:
     def encoding_key(self) -> str:
         """Identify the encoder and everything that turns a volume into tokens."""
         settings = asdict(self._plan.token_settings)
-        return value_hash([self._encoder.name, self._plan.final_norm, self._plan.channel, settings])
+        return value_hash(
+            [self._encoder.identity, self._plan.final_norm, self._plan.channel, settings]
+        )
 
     def encode(self, case: PreparedCase) -> Encoding:
         """Turn a case into tokens.

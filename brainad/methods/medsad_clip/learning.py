@@ -115,7 +115,8 @@ def compute_rows(
     for case in np.unique(chosen.case).tolist():
         slices = np.flatnonzero(chosen.case == case)
         first, count = int(slices[0]) * views, len(slices) * views
-        name, key = f"{STAGE}/{source.case_ids[case]}", _key(plan, frame, chosen, slices)
+        name = f"{STAGE}/{source.case_ids[case]}"
+        key = _key(plan, towers.identity, frame, chosen, slices)
         masks = session.array(f"{name}_masks", key, (count, frame.height, frame.width), "bool")
 
         def compute(
@@ -135,10 +136,14 @@ def compute_rows(
 
 
 def _key(
-    plan: MedSADCLIPPlan, frame: SliceFrame, chosen: ChosenSlices, slices: NDArray[np.intp]
+    plan: MedSADCLIPPlan,
+    towers: str,
+    frame: SliceFrame,
+    chosen: ChosenSlices,
+    slices: NDArray[np.intp],
 ) -> str:
     """Identify what the rows of a case hold: tower, taps, versions and the slices themselves."""
-    settings = [plan.encoder, plan.taps, plan.writes_back, plan.augmented_views, plan.mirrored]
+    settings = [towers, plan.taps, plan.writes_back, plan.augmented_views, plan.mirrored]
     content = [each[slices].tolist() for each in (chosen.index, chosen.checksum)]
     return value_hash([settings, plan.seed, asdict(frame), content])
 
