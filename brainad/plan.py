@@ -235,7 +235,7 @@ class Plan(Table):
         preprocessing: shared by all configurations.
         configurations: method name to its settings, as a table.
         reasons: one sentence per automatic decision.
-        fingerprint_hash: identifies the measurements behind the decisions.
+        fingerprint_hash: identifies the measurements and declarations behind the decisions.
     """
 
     format_version: int

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from brainad import methods
 from brainad.errors import UsageError
-from brainad.files import read_json, value_hash, write_json
+from brainad.files import read_json, write_json
 from brainad.plan import Fingerprint, Plan, Resources, from_table, to_table
-from brainad.planning.planner import PlanningOptions, WorkingSpace, plan_dataset
+from brainad.planning.planner import PlanningOptions, WorkingSpace, facts_hash, plan_dataset
 from brainad.preprocessing.normalisation import NyulReference
 from brainad.preprocessing.template import MNI152, load_template
 
@@ -81,12 +81,15 @@ def keep_or_make_plan(
     resources: Resources,
     options: PlanningOptions,
 ) -> Plan:
-    """Read the plan at `path` if it was made for these measurements; else make and write one."""
+    """Read the plan at `path` if it was made for these data; else make and write one.
+
+    A plan that is made anew leaves the old one, which may have been edited, beside it.
+    """
     if path.is_file():
         plan = read_plan(path)
         spacing_mm, asked = plan.preprocessing.spacing_mm, options.spacing_mm
-        if plan.fingerprint_hash != value_hash(to_table(fingerprint)):
-            _log.info("the data changed since %s was written: planning again", path)
+        if plan.fingerprint_hash != facts_hash(fingerprint, options):
+            _log.info("the data or dataset.json changed since %s was written: planning again", path)
         elif asked is not None and not math.isclose(asked, spacing_mm):
             _log.info(
                 "voxels of %g mm are asked for, %s has %g mm: planning again",
@@ -97,6 +100,9 @@ def keep_or_make_plan(
         else:
             _log.info("using the plan %s", path)
             return plan
+        kept = path.with_suffix(".previous.json")
+        path.replace(kept)
+        _log.info("the old plan is kept as %s", kept)
     plan = make_plan(name, fingerprint, resources, options)
     write_json(path, to_table(plan))
     return plan

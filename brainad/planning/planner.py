@@ -81,7 +81,8 @@ def plan_dataset(
     Raises:
         UsageError: an option is out of range, or no method is at hand.
     """
-    preprocessing, reasons = plan_preprocessing(fingerprint, space, options or PlanningOptions())
+    options = options or PlanningOptions()
+    preprocessing, reasons = plan_preprocessing(fingerprint, space, options)
     default = choose_configuration(fingerprint, specs)
     reasons.append(default.sentence("default configuration"))
     configurations = {}
@@ -100,8 +101,13 @@ def plan_dataset(
         preprocessing=preprocessing,
         configurations=configurations,
         reasons=tuple(reasons),
-        fingerprint_hash=value_hash(to_table(fingerprint)),
+        fingerprint_hash=facts_hash(fingerprint, options),
     )
+
+
+def facts_hash(fingerprint: Fingerprint, options: PlanningOptions) -> str:
+    """Identify what a plan stands on: the measurements, and what the user declares of the data."""
+    return value_hash([to_table(fingerprint), options.skull_stripped, options.slice_axis])
 
 
 def plan_preprocessing(

@@ -86,7 +86,24 @@ def test_a_plan_is_kept_as_long_as_it_fits(
     assert plan(PlanningOptions(spacing_mm=0.7)) == finer
     changed = replace(fingerprint, input_hash="other files")
     assert plan(PlanningOptions(), changed).fingerprint_hash != finer.fingerprint_hash
-    assert "the data changed since" in caplog.text
+    assert "the data or dataset.json changed since" in caplog.text
+    coronal = PlanningOptions(slice_axis="coronal")
+    assert plan(coronal, changed).preprocessing.slice_axis == 1
+    assert "the data or dataset.json changed since" in caplog.text
+    assert plan(coronal, changed).preprocessing.slice_axis == 1
+    assert f"using the plan {path}" in caplog.text
+
+
+def test_a_plan_that_is_replaced_is_kept(
+    fingerprint: Fingerprint, resources: Resources, tmp_path: Path
+) -> None:
+    path = tmp_path / "plan.json"
+    made = keep_or_make_plan(path, "mine", fingerprint, resources, PlanningOptions())
+    edited = replace(made, default_configuration="edited")
+    write_json(path, to_table(edited))
+    changed = replace(fingerprint, input_hash="other files")
+    keep_or_make_plan(path, "mine", changed, resources, PlanningOptions())
+    assert read_plan(tmp_path / "plan.previous.json") == edited
 
 
 def test_a_plan_that_is_not_there_says_how_to_make_one(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from brainad.case import Supervision
 from brainad.errors import UsageError
-from brainad.files import value_hash
 from brainad.method import Method, MethodSpec
 from brainad.plan import (
     CaseFingerprint,
@@ -22,7 +21,7 @@ from brainad.plan import (
     from_table,
     to_table,
 )
-from brainad.planning.planner import PlanningOptions, WorkingSpace, plan_dataset
+from brainad.planning.planner import PlanningOptions, WorkingSpace, facts_hash, plan_dataset
 
 BOX = ((-72.0, 72.0), (-107.0, 73.0), (-72.0, 82.0))
 RESOURCES = Resources("cpu", 8.0, 2, Path("weights"), ("tiny",), 60.0)
@@ -112,7 +111,9 @@ def test_raw_heads_without_labels() -> None:
         landmarks={"T1": (0.0, 50.0, 100.0)},
         slice_axis=2,
     )
-    assert made.fingerprint_hash == value_hash(to_table(FINGERPRINT))
+    assert made.fingerprint_hash == facts_hash(FINGERPRINT, PlanningOptions())
+    assert made.fingerprint_hash != facts_hash(FINGERPRINT, PlanningOptions(skull_stripped=True))
+    assert made.fingerprint_hash == facts_hash(FINGERPRINT, PlanningOptions(spacing_mm=2.0))
 
 
 def test_every_decision_has_its_reason() -> None:
