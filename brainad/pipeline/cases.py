@@ -201,3 +201,13 @@ class Share:
     def of(self, items: Iterable[T]) -> list[T]:
         """Take every `parts`-th item, so that parts stay disjoint however often they rerun."""
         return list(items)[self.part :: self.parts]
+
+    def log_if_idle(self, case_ids: Sequence[str]) -> None:
+        """Log that this part has nothing to prepare, if there are more parts than cases."""
+        if not self.of(case_ids):
+            _log.info(
+                "part %d of %d has nothing to prepare: there are only %d cases",
+                self.part,
+                self.parts,
+                len(case_ids),
+            )
