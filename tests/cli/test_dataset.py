@@ -312,6 +312,42 @@ def test_the_check_is_always_made_and_bad_cases_do_not_stop_the_others(
     assert not (derived / "failed_cases.csv").exists()
 
 
+def test_names_that_climb_lead_nowhere(
+    command: Command, on: tuple[str | Path, ...], raw: Path, derived: Path, tmp_path: Path
+) -> None:
+    scan = raw / "imagesTr" / "phantom_000_0000.nii.gz"
+    description = read_json(raw / "dataset.json")
+    images = {"images": [str(scan)], "label": None}
+    climbing = ("../../escaped", str(tmp_path / "escaped"), "..", "a\nb", "c:\\d")
+    listed = {**dict.fromkeys(climbing, images), "good": images}
+    before = {path for path in tmp_path.rglob("*") if not path.is_relative_to(derived)}
+    for change in (
+        {"dataset": listed},
+        {
+            "dataset": {**listed, "other": {"images": [None, str(scan)]}},
+            "channel_names": {"0": "T2", "1": "../../up"},
+            "brainad": {"required_channels": [], "channel_aliases": {"T2": ["../../up"]}},
+        },
+        {
+            "channel_names": {"0": "T2", "1": "../../up"},
+            "brainad": {"required_channels": [], "channel_aliases": {"../../up": ["tee2"]}},
+        },
+    ):
+        write_json(raw / "dataset.json", {**description, **change})
+        copy_of(raw, "x").replace(raw / "imagesTr" / "x_tee2.nii.gz")
+        code, _, messages = command(plan_and_preprocess, *on, *COARSE)
+        assert code == 3
+        assert "unexpected" not in messages
+        failed = read_csv(derived / "failed_cases.csv", FAILURE_COLUMNS)
+        names = {row["case_id"] for row in failed}
+        assert len(names) == (len(climbing) if "dataset" in change else 1)
+        assert all("cannot be part of a file name" in row["message"] for row in failed)
+        assert (derived / "prepared").is_dir()
+        (raw / "imagesTr" / "x_tee2.nii.gz").unlink()
+        after = {path for path in tmp_path.rglob("*") if not path.is_relative_to(derived)}
+        assert after - before <= {derived.parent}
+
+
 @pytest.mark.parametrize(
     "main", [verify_dataset_main, extract_fingerprint, plan_experiment, plan_and_preprocess]
 )
