@@ -1,8 +1,8 @@
 """Mutated inputs: no error outside the error family, no hang, no file where none belongs.
 
-Valid NIfTI files, dataset.json, tables, plans and models are changed at random, a few places at
-a time, and read as a run reads them. Everything must end within ten seconds, in a result or in
-a `BrainadError`, and nothing may appear outside the output folder.
+Valid NIfTI files, dataset.json, tables, plans, models and zips of models are changed at random,
+a few places at a time, and read as a run reads them. Everything must end within ten seconds, in
+a result or in a `BrainadError`, and nothing may appear outside the output folder.
 
     python -m benchmarks.faults.fuzz [--inputs 2000] [--seed 0]
 """
@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import hashlib
 import json
 import random
 import shutil
 import signal
+import stat
 import tempfile
 import time
 import traceback
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,6 +44,7 @@ from brainad.pipeline.inspect import inspect_cases
 from brainad.pipeline.model import open_model, training_free_model
 from brainad.pipeline.planning import read_plan
 from brainad.pipeline.prepare import Preparer
+from brainad.pipeline.share import SUMS_FILE, export_models, install_models
 from brainad.prepared import PreparedFolder
 
 SECONDS = 10.0
@@ -51,6 +55,12 @@ _STRANGE: tuple[Any, ...] = (
     "../../../../escaped", "/etc/passwd", "=cmd()", "a\nb", "-rf", "\ud800", "<script>", [], {},
     [[[]]], ["T1"] * 100,
 )  # fmt: skip
+
+_CLIMBING = (
+    "../../escaped", "../../../escaped", "bank/../../../escaped", "bank\\..\\..\\escaped",
+    "bank/", "bank/.hidden", "C:escaped", "bank/plans.json\n", "BANK/PLANS.JSON", "bank/a/b/c/d",
+)  # fmt: skip
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 
 @dataclass(frozen=True)
@@ -154,6 +164,9 @@ class _World:
         self.bank = home / "bank"
         options = FolderOptions()
         build_bank(self.cohort.scans, self.bank, self.cohort.choose_model, options, 0.2, unwatched)
+        self.zip = home / "model.zip"
+        export_models([self.bank], home, self.zip)
+        self.names_that_climb = (*_CLIMBING, str(home.parent / "escaped"))
         self.targets = (
             Target("nifti", self._nifti, self._check),
             Target("nifti.gz", self._nifti_gz, self._check),
@@ -161,6 +174,7 @@ class _World:
             Target("cases.csv", self._tables, read_dataset),
             Target("plan", self._plan_file, self._follow),
             Target("model", self._model, lambda folder: open_model(folder / "bank", RESOURCES)),
+            Target("model zip", self._zip, self._install),
         )
 
     def _bytes(self, rng: random.Random, content: bytes, share: float = 1.0) -> bytes:
@@ -269,6 +283,30 @@ class _World:
             table = json.loads(card.read_text())
             table["sha256"][victim.name] = content_hash(victim)
             write_json(card, table)
+
+    def _zip(self, rng: random.Random, folder: Path) -> None:
+        archive = folder / "model.zip"
+        if not self.changing or rng.random() < 0.3:
+            archive.write_bytes(self._bytes(rng, self.zip.read_bytes()))
+            return
+        self._model(rng, folder)
+        files = {f"bank/{path.name}": path.read_bytes() for path in (folder / "bank").iterdir()}
+        if rng.random() < 0.5:
+            name = rng.choice(sorted(files))
+            files[rng.choice(self.names_that_climb)] = files.pop(name)
+        sums = "".join(f"{hashlib.sha256(c).hexdigest()}  {n}\n" for n, c in files.items())
+        with zipfile.ZipFile(archive, "w", rng.choice(_COMPRESSIONS)) as made:
+            for name, content in {**files, SUMS_FILE: sums.encode()}.items():
+                entry = zipfile.ZipInfo(name)
+                if rng.random() < 0.05:
+                    entry.external_attr = (stat.S_IFLNK | 0o777) << 16
+                made.writestr(entry, content, made.compression)
+        if rng.random() < 0.2:
+            archive.write_bytes(self._bytes(rng, archive.read_bytes()))
+
+    def _install(self, folder: Path) -> None:
+        install_models(folder / "model.zip", folder.parent / "results")
+        open_model(folder / "model.zip", RESOURCES)
 
 
 def _mutated(rng: random.Random, content: bytes, share: float = 1.0) -> bytes:

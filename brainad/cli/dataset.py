@@ -26,12 +26,11 @@ from brainad.cli.runner import EXIT_CASES_FAILED, EXIT_DONE, run
 from brainad.cli.tables import format_table
 from brainad.encoders.device import choose_device
 from brainad.errors import UsageError
-from brainad.files import write_csv, write_json
-from brainad.inference.outputs import FAILURE_COLUMNS
+from brainad.files import write_json
 from brainad.input_folder import find_cases
 from brainad.pipeline.cases import Outcome
-from brainad.pipeline.dataset import FAILURES_FILE, DatasetWork, verify_dataset
-from brainad.pipeline.deliver import failure_marker
+from brainad.pipeline.dataset import DatasetWork, verify_dataset
+from brainad.pipeline.failed_cases import FAILURES_FILE
 from brainad.pipeline.folder import describe_input
 from brainad.pipeline.inspect import inspect_cases, log_problems
 from brainad.plan import Plan
@@ -199,20 +198,12 @@ def _prepare(works: Sequence[DatasetWork], arguments: argparse.Namespace) -> int
 
 
 def _report(work: DatasetWork, outcomes: Sequence[Outcome]) -> bool:
-    """Print the count, write the table of failed cases, and tell whether there are any."""
-    failures = [
-        failure_marker(outcome.case_id, outcome.failure, []).failure
-        for outcome in outcomes
-        if outcome.failure
-    ]
-    path = work.derived / FAILURES_FILE
-    if failures:
-        write_csv(path, FAILURE_COLUMNS, [failure for failure in failures if failure])
-        _log.warning("%d cases failed, see %s", len(failures), path)
-    else:
-        path.unlink(missing_ok=True)
-    print(f"{work.raw.name}: {len(outcomes) - len(failures)} of {len(outcomes)} cases prepared")
-    return bool(failures)
+    """Print the count and tell whether there are failed cases."""
+    failed = sum(outcome.failure is not None for outcome in outcomes)
+    if failed:
+        _log.warning("%d cases failed, see %s", failed, work.derived / FAILURES_FILE)
+    print(f"{work.raw.name}: {len(outcomes) - failed} of {len(outcomes)} cases prepared")
+    return bool(failed)
 
 
 def plan_and_preprocess() -> None:

@@ -68,7 +68,8 @@ def main() -> None:
     parser.flag("--overwrite", action="store_true", help="redo finished cases")
     parser.flag("--continue_prediction", action="store_true",
                 help="accepted; runs always continue")  # fmt: skip
-    parser.flag("--fail_fast", action="store_true", help="stop at the first failed case")
+    parser.flag("--fail_fast", action="store_true",
+                help="stop at the first failed case; all are checked before that")  # fmt: skip
     parser.flag("--dry_run", action="store_true", help="only say what would be done")
     parser.flag("--no_report", action="store_true", help="write no report.html")
     parser.workspace_flags(*ROLES)

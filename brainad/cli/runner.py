@@ -13,7 +13,8 @@ from pathlib import Path
 from types import FrameType
 
 from brainad.cli.arguments import Parser
-from brainad.errors import BrainadError, DataError, ResourceError, UsageError
+from brainad.errors import BrainadError, DataError, UsageError
+from brainad.pipeline.stop import STOP
 
 EXIT_DONE, EXIT_BUG, EXIT_USAGE, EXIT_CASES_FAILED, EXIT_STOPPED = 0, 1, 2, 3, 4
 
@@ -29,6 +30,7 @@ def run(parser: Parser, work: Callable[[argparse.Namespace], int]) -> None:
     """
     arguments = parser.parse_strictly()
     _set_up_logging(arguments)
+    STOP.forget()
     signal.signal(signal.SIGTERM, _stop)
     try:
         code = work(arguments)
@@ -59,11 +61,7 @@ def _exit_code(error: BrainadError) -> int:
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:
-    # A second request must not interrupt the clean-up after the first.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise ResourceError(
-        "asked to stop (SIGTERM)", fix="the same command continues where this one stopped"
-    )
+    STOP.make()
 
 
 def _set_up_logging(arguments: argparse.Namespace) -> None:

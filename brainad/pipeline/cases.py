@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from torch import OutOfMemoryError
+
 from brainad.errors import BrainadError, DataError, ResourceError, UsageError
 from brainad.pipeline.executors import IN_PROCESS, Executor, Lost
+from brainad.pipeline.stop import STOP
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -87,6 +90,15 @@ def attempt(stage: str, case_id: str, work: Callable[[], object]) -> Outcome:
             case_id,
             "use fewer processes (-np 1), or a machine with more memory",
         )
+    except OutOfMemoryError:
+        failure = Failure(
+            stage,
+            "OutOfMemoryError",
+            "not enough memory on the device for this case",
+            case_id,
+            "end other programs that use the device, choose a smaller batch or image size in the "
+            "plan, or use -device cpu",
+        )
     except Exception as error:
         # A bug met in one case must not cost the night's other cases; the traceback is kept.
         _log.exception("unexpected error in case %s", case_id)
@@ -117,10 +129,12 @@ def run_cases(
         executor: where.
 
     Raises:
-        ResourceError, UsageError: stop the whole run.
+        ResourceError, UsageError: stop the whole run, also because somebody asked for it.
     """
     outcomes = executor.map(partial(_attempt, stage, work), cases)
     for (case_id, _), outcome in zip(cases, outcomes, strict=True):
+        # Before what a swallowed request did to this case passes for a fault of the case.
+        STOP.heed()
         match outcome:
             case Lost(reason):
                 _log.warning("case %s failed (%s): %s", case_id, stage, reason)
@@ -187,3 +201,13 @@ class Share:
     def of(self, items: Iterable[T]) -> list[T]:
         """Take every `parts`-th item, so that parts stay disjoint however often they rerun."""
         return list(items)[self.part :: self.parts]
+
+    def log_if_idle(self, case_ids: Sequence[str]) -> None:
+        """Log that this part has nothing to prepare, if there are more parts than cases."""
+        if not self.of(case_ids):
+            _log.info(
+                "part %d of %d has nothing to prepare: there are only %d cases",
+                self.part,
+                self.parts,
+                len(case_ids),
+            )

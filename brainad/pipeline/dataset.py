@@ -13,6 +13,7 @@ from brainad.errors import DataError
 from brainad.files import write_json
 from brainad.pipeline.cases import Failure, Outcome, Share, Watch, unwatched
 from brainad.pipeline.executors import IN_PROCESS, Executor
+from brainad.pipeline.failed_cases import FailedCases
 from brainad.pipeline.folder import tidy
 from brainad.pipeline.inspect import (
     Inspection,
@@ -37,7 +38,6 @@ FINGERPRINT_FILE = "dataset_fingerprint.json"
 PLAN_FILE = "brainadPlans.json"
 PREPARED_FOLDER = "prepared"
 TRUTH_FOLDER = "truth"
-FAILURES_FILE = "failed_cases.csv"
 
 
 # The planned working grid has 5.5 million voxels: an image in float16 and the brain mask, with
@@ -105,7 +105,10 @@ class DatasetWork:
         return keep_or_make_plan(path, self.raw.name, inspection.fingerprint, resources, options)
 
     def preprocess(self, device: str, share: Share) -> list[Outcome]:
-        """Prepare all planned channels of all usable cases; one outcome per case.
+        """Prepare all planned channels of the cases of a share; one outcome per case.
+
+        The share is taken from all names, usable or not, so that no case changes hands when it
+        becomes usable. Afterwards failed_cases.csv tells of the failures of all parts.
 
         Raises:
             UsageError: there is no plan yet.
@@ -114,13 +117,18 @@ class DatasetWork:
         dataset, inspection = self.inspect()
         failures = {name: Failure.of("find", error) for name, error in dataset.failures.items()}
         failures.update(inspection.failures)
-        cases = []
+        names = sorted({case.case_id for case in dataset.cases} | set(failures))
+        share.log_if_idle(names)
+        own = set(share.of(names))
+        mine = []
         for case in dataset.cases:
+            if case.case_id not in own:
+                continue
             finding = inspection.findings.get(case.case_id)
             if finding is None or finding.measured is None or case.case_id in failures:
                 continue
             try:
-                cases.append(planned_case(case, finding.measured.channels, plan))
+                mine.append(planned_case(case, finding.measured.channels, plan))
             except DataError as error:
                 failures[case.case_id] = Failure.of("check", error)
         preparer = Preparer(
@@ -130,7 +138,6 @@ class DatasetWork:
             device,
             {each.case_id: each.skull_stripped for each in inspection.measured},
         )
-        mine = share.of(cases)
         outcomes = preparer.prepare(mine, self.executor)
         done = list(self.watch("prepare", len(mine), outcomes))
         broken = {outcome.case_id for outcome in done if outcome.failure}
@@ -143,7 +150,11 @@ class DatasetWork:
         whole = [case for case in mine if case.case_id not in broken]
         truths = {each.case_id: each for each in keeper.keep(whole) if each.failure}
         done = [truths.get(outcome.case_id, outcome) for outcome in done]
-        return [*(Outcome(name, 0.0, why) for name, why in failures.items()), *done]
+        unusable = [Outcome(name, 0.0, why) for name, why in failures.items() if name in own]
+        failed = FailedCases(self.derived)
+        failed.settle([*unusable, *done])
+        failed.write_table(names)
+        return [*unusable, *done]
 
     def clean(self) -> None:
         """Remove everything derived from the dataset; the raw data stay."""

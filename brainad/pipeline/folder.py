@@ -46,7 +46,7 @@ class FolderOptions:
         device: where preprocessing networks compute.
         channel_map: channel to the end of its file names.
         prepared: prepared cases of a dataset, used where they fit.
-        fail_fast: stop at the first failed case.
+        fail_fast: stop at the first failed case; all cases are checked before that.
     """
 
     share: Share = field(default_factory=Share)
@@ -96,9 +96,10 @@ class FolderRun:
         """Check and measure all cases.
 
         Raises:
-            DataError: not one can be used.
+            DataError: not one can be used, or one cannot and the options say to stop then.
         """
         describe_input(self.found)
+        self._options.share.log_if_idle(self.case_ids)
         if self._options.overwrite:
             self._forget(self._options.share.of(self.case_ids))
         inspection = inspect_cases(
@@ -108,7 +109,7 @@ class FolderRun:
             executor=self._options.executor,
         )
         log_problems(inspection.problems)
-        self.failures.update(inspection.failures)
+        self._note(inspection.failures)
         if not inspection.measured:
             raise DataError(
                 f"none of the {len(self.case_ids)} cases can be used",
@@ -132,6 +133,7 @@ class FolderRun:
         """Keep the planned channels of usable cases; the others fail.
 
         Raises:
+            DataError: a case fails and the options say to stop then.
             UsageError: too few are left.
         """
         cases = []
@@ -144,7 +146,7 @@ class FolderRun:
                 _require_channel(case, measured.channels, model)
                 cases.append(planned_case(case, measured.channels, model.plan.preprocessing))
             except DataError as error:
-                self.failures[case.case_id] = Failure.of("check", error)
+                self._note({case.case_id: Failure.of("check", error)})
         self.require_enough(model, len(cases))
         return cases
 
@@ -197,12 +199,15 @@ class FolderRun:
         started = time.perf_counter()
         for outcome in self._watch(stage, total, outcomes):
             self.case_seconds[outcome.case_id] += outcome.seconds
-            failure = outcome.failure
-            if failure:
-                self.failures[outcome.case_id] = failure
-                if self._options.fail_fast:
-                    raise DataError(failure.message, failure.where, failure.fix)
+            if outcome.failure:
+                self._note({outcome.case_id: outcome.failure})
         self.seconds[stage] = time.perf_counter() - started
+
+    def _note(self, failures: Mapping[str, Failure]) -> None:
+        self.failures.update(failures)
+        if self._options.fail_fast and self.failures:
+            first = next(iter(self.failures.values()))
+            raise DataError(first.message, first.where, first.fix)
 
 
 def tidy(folder: Path) -> None:

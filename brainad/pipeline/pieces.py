@@ -14,6 +14,7 @@ from brainad.errors import BrainadError, ResourceError
 from brainad.files import compose_key
 from brainad.method import Encoding
 from brainad.pipeline.executors import Executor, Lost
+from brainad.pipeline.stop import STOP
 
 _log = logging.getLogger(__name__)
 A = TypeVar("A")
@@ -43,7 +44,7 @@ class KeptSpread:
         """Do the pieces that are not done yet; yield all results in order.
 
         Raises:
-            ResourceError: a piece kills whoever does it.
+            ResourceError: a piece kills whoever does it, or the run was asked to stop.
         """
         self._round += 1
         results = ArrayFolder(self._folder / f"round_{self._round:03d}", compressed=False)
@@ -57,6 +58,7 @@ class KeptSpread:
         if len(todo) < len(names):
             _log.info("%d of %d pieces are kept", len(names) - len(todo), len(names))
         for failed in self._executor.map(partial(_work, work, results, key), todo):
+            STOP.heed()
             if isinstance(failed, Lost):
                 raise ResourceError(
                     f"cases cannot be compared: {failed.reason}",

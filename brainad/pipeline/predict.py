@@ -126,10 +126,13 @@ def _work_through(
     pending = _pending(output, cases, ready)
     if model.method.scope is Scope.CASE:
         ready = run.own(ready)
+    elif pending:
+        ready = []
+    else:
+        run.require_enough(model, len(ready))
     calibration = None
     remarks = inspection.remarks
-    if model.method.scope is Scope.CASE or not pending:
-        run.require_enough(model, len(ready))
+    if ready:
         scored = _score(run, detector, ready)
         calibration = given or model.calibration or _calibrate_on(model, detector, scored)
         _log.info("thresholds from %s", calibration.source)

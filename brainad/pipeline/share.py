@@ -27,6 +27,8 @@ _COMPANIONS = ("progress.png", "environment.json", "training_history.json", "hel
 # A model of the largest encoder takes 1.5 GB; a zip that claims much more is a mistake or a trap.
 LARGEST_BYTES = 20_000_000_000
 _LARGEST_COUNT = 1000
+# What zip programs write unless told otherwise; further unpackers would be further risks.
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # Every entry has the same time, so the same model gives the same bytes.
 _TIME = (1980, 1, 1, 0, 0, 0)
@@ -168,7 +170,9 @@ def _extracted(archive: Path, beside: Path | None) -> Iterator[Path]:
             with zipfile.ZipFile(archive) as content:
                 for entry in _safe_entries(content, archive):
                     _extract(content, entry, folder, archive)
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        except (
+            zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OSError
+        ) as error:  # fmt: skip
             raise UsageError(
                 f"not a readable zip: {error}", str(archive), "get it again"
             ) from error
@@ -177,15 +181,18 @@ def _extracted(archive: Path, beside: Path | None) -> Iterator[Path]:
 
 
 def _safe_entries(content: zipfile.ZipFile, archive: Path) -> list[zipfile.ZipInfo]:
-    """Refuse names that leave the folder, links, duplicates and sizes beyond reason."""
+    """Refuse names that leave the folder, links, rare packing, duplicates and absurd sizes."""
     entries = [entry for entry in content.infolist() if not entry.is_dir()]
     names = [entry.filename for entry in entries]
     unsafe = [e.filename for e in entries if not _is_safe_name(e.filename) or _is_link(e)]
     lower = {name.lower() for name in names}
+    unusual = [e.filename for e in entries if e.compress_type not in _COMPRESSIONS]
     total = sum(entry.file_size for entry in entries)
     problem = ""
     if unsafe:
         problem = f"{unsafe[0]!r} is not a safe file name"
+    elif unusual:
+        problem = f"{unusual[0]} is neither deflated nor stored"
     elif len(lower) < len(names):
         problem = "two files have the same name"
     elif len(entries) > _LARGEST_COUNT or total > LARGEST_BYTES:
@@ -212,9 +219,12 @@ def _is_link(entry: zipfile.ZipInfo) -> bool:
 def _extract(content: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path, archive: Path) -> None:
     """Write one entry; more bytes than it declares are refused."""
     target = folder / PurePosixPath(entry.filename)
-    target.parent.mkdir(parents=True, exist_ok=True)
     left = entry.file_size
-    with content.open(entry) as source, target.open("wb") as file:
+    with (
+        replacing(target) as temporary,
+        content.open(entry) as source,
+        temporary.open("wb") as file,
+    ):
         while chunk := source.read(_CHUNK):
             left -= len(chunk)
             if left < 0:

@@ -239,6 +239,42 @@ def test_cases_are_prepared_as_planned_and_by_shares(
     assert "using the plan" in messages
 
 
+def test_parts_keep_their_cases_and_their_failures_add_up(
+    command: Command, on: tuple[str | Path, ...], raw: Path, derived: Path
+) -> None:
+    assert command(plan_and_preprocess, *on, *COARSE, "--no_pp")[0] == 0
+    scan = (raw / "imagesTr" / "phantom_000_0000.nii.gz").read_bytes()
+    for name in ("a", "z"):
+        copy_of(raw, name).write_bytes(b"no scan")
+    parts = ("-num_parts", "3", "-part_id")
+    shown = {}
+    for part in ("1", "0", "2"):
+        code, shown[part], _ = command(preprocess, *on, *parts, part)
+        assert code == (0 if part != "0" else 3)
+    # The sorted names a, phantom_000, phantom_003, z in turn.
+    assert shown == {
+        "0": f"{NAME}: 0 of 2 cases prepared\n",
+        "1": f"{NAME}: 1 of 1 cases prepared\n",
+        "2": f"{NAME}: 1 of 1 cases prepared\n",
+    }
+    failed = read_csv(derived / "failed_cases.csv", FAILURE_COLUMNS)
+    assert [row["case_id"] for row in failed] == ["a", "z"]
+    copy_of(raw, "a").write_bytes(scan)
+    code, shown["1"], messages = command(preprocess, *on, *parts, "1")
+    assert (code, shown["1"]) == (0, f"{NAME}: 1 of 1 cases prepared\n")
+    assert "phantom_000 kept" in messages
+    assert command(preprocess, *on, *parts, "0")[:2] == (3, f"{NAME}: 1 of 2 cases prepared\n")
+    failed = read_csv(derived / "failed_cases.csv", FAILURE_COLUMNS)
+    assert [row["case_id"] for row in failed] == ["z"]
+
+
+def test_a_part_without_cases_ends_well(command: Command, on: tuple[str | Path, ...]) -> None:
+    assert command(plan_and_preprocess, *on, *COARSE, "--no_pp")[0] == 0
+    code, shown, messages = command(preprocess, *on, "-num_parts", "3", "-part_id", "2")
+    assert (code, shown) == (0, f"{NAME}: 0 of 0 cases prepared\n")
+    assert "part 2 of 3 has nothing to prepare: there are only 2 cases" in messages
+
+
 def test_a_plan_is_kept_unless_other_voxels_are_asked_for(
     command: Command, on: tuple[str | Path, ...], derived: Path
 ) -> None:
@@ -274,6 +310,42 @@ def test_the_check_is_always_made_and_bad_cases_do_not_stop_the_others(
     path.unlink()
     assert command(plan_and_preprocess, *on, *COARSE)[0] == 0
     assert not (derived / "failed_cases.csv").exists()
+
+
+def test_names_that_climb_lead_nowhere(
+    command: Command, on: tuple[str | Path, ...], raw: Path, derived: Path, tmp_path: Path
+) -> None:
+    scan = raw / "imagesTr" / "phantom_000_0000.nii.gz"
+    description = read_json(raw / "dataset.json")
+    images = {"images": [str(scan)], "label": None}
+    climbing = ("../../escaped", str(tmp_path / "escaped"), "..", "a\nb", "c:\\d")
+    listed = {**dict.fromkeys(climbing, images), "good": images}
+    before = {path for path in tmp_path.rglob("*") if not path.is_relative_to(derived)}
+    for change in (
+        {"dataset": listed},
+        {
+            "dataset": {**listed, "other": {"images": [None, str(scan)]}},
+            "channel_names": {"0": "T2", "1": "../../up"},
+            "brainad": {"required_channels": [], "channel_aliases": {"T2": ["../../up"]}},
+        },
+        {
+            "channel_names": {"0": "T2", "1": "../../up"},
+            "brainad": {"required_channels": [], "channel_aliases": {"../../up": ["tee2"]}},
+        },
+    ):
+        write_json(raw / "dataset.json", {**description, **change})
+        copy_of(raw, "x").replace(raw / "imagesTr" / "x_tee2.nii.gz")
+        code, _, messages = command(plan_and_preprocess, *on, *COARSE)
+        assert code == 3
+        assert "unexpected" not in messages
+        failed = read_csv(derived / "failed_cases.csv", FAILURE_COLUMNS)
+        names = {row["case_id"] for row in failed}
+        assert len(names) == (len(climbing) if "dataset" in change else 1)
+        assert all("cannot be part of a file name" in row["message"] for row in failed)
+        assert (derived / "prepared").is_dir()
+        (raw / "imagesTr" / "x_tee2.nii.gz").unlink()
+        after = {path for path in tmp_path.rglob("*") if not path.is_relative_to(derived)}
+        assert after - before <= {derived.parent}
 
 
 @pytest.mark.parametrize(

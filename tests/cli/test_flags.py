@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from brainad.cli import flags
+from brainad.cli import bank, dataset, flags, predict
 from brainad.cli.arguments import Parser
 from brainad.cli.flags import (
     ROLES,
@@ -17,8 +18,11 @@ from brainad.cli.flags import (
     workspace_of,
 )
 from brainad.errors import UsageError
+from brainad.pipeline import executors
 from brainad.pipeline.cases import Share
 from brainad.pipeline.executors import Processes
+
+Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -94,6 +98,29 @@ def test_otherwise_processes_fit_the_machine(
     monkeypatch.setattr(flags, "process_count", lambda: 7)
     with executor_of(parser.parse_strictly([])) as executor:
         assert executor == Processes(7)
+
+
+@pytest.mark.allow_hosts(["127.0.0.1"])
+@pytest.mark.parametrize(
+    "main", [predict.main, bank.main, dataset.preprocess, dataset.plan_and_preprocess]
+)
+def test_a_scheduler_is_looked_for_before_work_starts(
+    command: Command,
+    phantom_dataset: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    main: Callable[[], None],
+) -> None:
+    monkeypatch.setattr(executors, "_SECONDS_TO_CONNECT", 0.2)
+    if main in (predict.main, bank.main):
+        given = ("-i", phantom_dataset / "imagesTr", "-o", tmp_path / "out")
+    else:
+        given = ("-d", phantom_dataset, "--preprocessed", tmp_path / "preprocessed")
+    code, _, messages = command(main, *given, "-scheduler", "tcp://127.0.0.1:9")
+    assert code == 2
+    assert "ERROR  no Dask scheduler answers" in messages
+    assert "  where  tcp://127.0.0.1:9" in messages
+    assert not list(tmp_path.rglob("*.json"))
 
 
 def test_device_budget_and_weights_describe_the_machine(parser: Parser, tmp_path: Path) -> None:

@@ -191,6 +191,53 @@ def test_with_fail_fast_the_first_failed_case_is_the_last(
     assert [row["status"] for row in patients(predicted).values()].count("failed") == 2
 
 
+def test_with_fail_fast_a_case_that_fails_the_checks_is_enough(
+    command: Command, scans: Path, tmp_path: Path, planned: tuple[str | Path, ...]
+) -> None:
+    source = tmp_path / "in"
+    shutil.copytree(scans, source)
+    (source / "phantom_002_0000.nii.gz").write_bytes(b"no scan")
+    flags = ("-i", source, "-o", tmp_path / "out", *planned, "--fail_fast")
+    code, _, messages = command(main, *flags)
+    assert code == 3
+    assert "ERROR  not a readable NIfTI file" in messages
+    assert "phantom_002_0000.nii.gz" in messages
+    failed = read_csv(tmp_path / "out" / "failed_cases.csv", FAILURE_COLUMNS)
+    assert [row["case_id"] for row in failed] == ["phantom_002"]
+    assert not (tmp_path / "out" / ".brainad" / "prepared").exists()
+    shutil.copy2(scans / "phantom_002_0000.nii.gz", source)
+    shutil.copy2(source / "phantom_002_0000.nii.gz", source / "phantom_002_0000.nii")
+    code, _, messages = command(main, *flags)
+    assert code == 3
+    assert "ERROR  2 files claim to be channel" in messages
+
+
+def test_a_part_without_cases_ends_well(
+    command: Command,
+    scans: Path,
+    predicted: Path,
+    planned: tuple[str | Path, ...],
+    phantom_bank: Path,
+    tmp_path: Path,
+) -> None:
+    idle = ("-num_parts", "9", "-part_id", "8")
+    said = "part 8 of 9 has nothing to prepare: there are only 7 cases"
+    (predicted / ".brainad" / "encodings" / "phantom_001.npz").unlink()
+    code, _, messages = command(main, "-i", scans, "-o", predicted, *planned, *idle)
+    assert code == 0
+    assert said in messages
+    assert "1 cases wait for other parts: phantom_001" in messages
+    flags = ("-i", scans, "-o", tmp_path / "out", "-bank", phantom_bank, "-np", "1", *idle)
+    code, _, messages = command(main, *flags)
+    assert code == 0
+    assert said in messages
+    assert "ERROR" not in messages
+    assert patients(tmp_path / "out") == {}
+    assert list((tmp_path / "out").glob("*.nii.gz")) == []
+    report = read_json(tmp_path / "out" / "run_report.json")
+    assert report["cases"] == {"done": 0, "failed": 0, "pending": 7}
+
+
 def test_file_numbers_can_be_given_a_meaning(
     command: Command, scans: Path, tmp_path: Path, planned: tuple[str | Path, ...]
 ) -> None:

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import contextlib
 import logging
 import runpy
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from brainad.errors import BrainadError, DataError, ResourceError, UsageError
 from brainad.pipeline import executors
 from brainad.pipeline.cases import Outcome, Share, attempt, run_cases, unwatched
 from brainad.pipeline.executors import Processes
+from brainad.pipeline.stop import STOP
 
 FAILING = [
     "from brainad.errors import DataError",
@@ -67,6 +70,7 @@ def test_a_failure_stays_with_its_case() -> None:
         (ZeroDivisionError("division by zero"), "ZeroDivisionError", "unexpected error: division"),
         (KeyError("T1"), "KeyError", "unexpected error: 'T1'"),
         (MemoryError(), "MemoryError", "not enough memory for this case"),
+        (torch.OutOfMemoryError(), "OutOfMemoryError", "not enough memory on the device"),
     ],
 )
 def test_an_unexpected_error_costs_one_case_only(error: Exception, kind: str, message: str) -> None:
@@ -92,6 +96,33 @@ def test_the_traceback_of_an_unexpected_error_is_logged(caplog: pytest.LogCaptur
 def test_what_concerns_the_whole_run_stops_it(error: BaseException) -> None:
     with pytest.raises(type(error)):
         list(run_cases("check", [("a", 1), ("b", 2)], fail_with(error)))
+
+
+def test_a_stop_that_was_swallowed_is_no_fault_of_the_case(tmp_path: Path) -> None:
+    """Libraries that call back turn the request into an error of their own, or into nothing."""
+
+    def work(number: int) -> None:
+        (tmp_path / str(number)).touch()
+        if number == 2:
+            with contextlib.suppress(ResourceError):
+                STOP.make()
+            raise DataError("the voxels cannot be read")
+
+    outcomes = run_cases("check", [("a", 1), ("b", 2), ("c", 3)], work)
+    try:
+        assert next(outcomes).case_id == "a"
+        with pytest.raises(ResourceError, match="asked to stop"):
+            next(outcomes)
+    finally:
+        STOP.forget()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2"]
+
+
+def test_an_exhausted_device_has_a_remedy() -> None:
+    outcome = attempt("encode", "a", lambda: fail_with(torch.OutOfMemoryError("CUDA"))(None))
+    assert outcome.failure is not None
+    assert "-device cpu" in outcome.failure.fix
+    assert "fault of the program" not in outcome.failure.fix
 
 
 def test_watching_nothing_changes_nothing() -> None:

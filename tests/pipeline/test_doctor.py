@@ -1,20 +1,15 @@
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from brainad.cli import doctor as command_module
 from brainad.errors import DataError
 from brainad.files import write_json
-from brainad.pipeline import doctor, self_test
+from brainad.pipeline import self_test
 from brainad.pipeline.doctor import Check, examine, examine_scores, measure_disk
 from brainad.plan import Resources
 from brainad.workspace import locate_roots
-
-Command = Callable[..., tuple[int, str, str]]
 
 
 def by_subject(checks: list[Check]) -> dict[str, Check]:
@@ -71,18 +66,3 @@ def test_folders_are_listed_with_size_and_purpose(tmp_path: Path) -> None:
     assert found["prepared"].gib == pytest.approx(1 / 1024)
     assert "rebuilt" in found["prepared"].purpose
     assert "cannot be rebuilt" in found["Dataset001_X"].purpose
-
-
-def test_the_command_prints_tables_or_json(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("BRAINAD_HOME", str(tmp_path))
-    code, shown, _ = command(command_module.main, "--disk")
-    assert code == 0
-    assert "folder raw" in shown
-    code, shown, _ = command(command_module.main, "--json", "-device", "gpu9")
-    assert code == 2
-    checks = json.loads(shown)["checks"]
-    assert {"subject", "state", "finding", "fix"} == set(checks[0])
-    assert any(check["subject"] == "device" and check["state"] == "error" for check in checks)
-    assert doctor.Check("a", "ok", "b").fix == ""

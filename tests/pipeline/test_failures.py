@@ -10,6 +10,8 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +27,7 @@ from brainad.cli.predict import main
 from brainad.errors import DataError, UsageError
 from brainad.files import read_csv, read_json, write_json
 from brainad.inference.outputs import FAILURE_COLUMNS, PATIENT_COLUMNS, OutputFolder
-from brainad.pipeline.dataset import DatasetWork
+from brainad.pipeline.dataset import PLAN_FILE, DatasetWork
 from brainad.pipeline.predict import RunReport
 
 Predict = Callable[..., RunReport]
@@ -369,6 +371,49 @@ def test_an_output_that_cannot_be_written_is_named(
     assert f"  where  {tmp_path / place}" in messages
     assert "  fix    choose " in messages
     assert "Traceback" not in messages
+
+
+@pytest.mark.slow
+def test_a_run_with_worker_processes_heeds_the_batch_system(
+    phantom_work: DatasetWork,
+    phantom_predictions: Path,
+    command: Command,
+    results_of: ResultsOf,
+    tmp_path: Path,
+) -> None:
+    """SIGTERM reaches a real process whose workers are preparing cases."""
+    derived = tmp_path / "preprocessed" / phantom_work.raw.name
+    derived.mkdir(parents=True)
+    shutil.copy2(phantom_work.derived / PLAN_FILE, derived)
+    out = tmp_path / "out"
+    arguments = (
+        "-i", phantom_work.raw / "imagesTr", "-o", out, "-d", phantom_work.raw, "--preprocessed",
+        derived.parent, "-c", "codegraph3d", "-np", "2", "-device", "cpu", "--no_report",
+    )  # fmt: skip
+    program = "from brainad.cli.predict import main\nmain()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    ) as process:
+        assert process.stderr is not None
+        messages = ""
+        for line in process.stderr:
+            messages += line
+            if line.startswith("prepare 2/7"):
+                process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 4, messages
+    assert "ERROR  asked to stop (SIGTERM)" in messages
+    assert "Traceback" not in messages
+    assert "encode" not in messages
+    kept = len(list((out / ".brainad" / "prepared").glob("*/record.json")))
+    assert kept >= 2
+    code, _, messages = command(main, *arguments)
+    assert code == 0
+    assert messages.count(" kept ") == kept
+    assert results_of(out) == results_of(phantom_predictions)
 
 
 @contextmanager

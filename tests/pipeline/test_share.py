@@ -184,6 +184,21 @@ def test_more_bytes_than_declared_are_refused(archive: Path, tmp_path: Path) -> 
     assert everything_below(tmp_path / "results") == set()
 
 
+@pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_rare_packing_is_refused(archive: Path, tmp_path: Path, packing: int) -> None:
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr("packed", "x", packing)
+    with pytest.raises(UsageError, match="packed is neither deflated nor stored"):
+        install_models(archive, tmp_path / "results")
+
+
+def test_a_zip_without_its_start_is_not_readable(archive: Path, tmp_path: Path) -> None:
+    archive.write_bytes(archive.read_bytes()[8:])
+    with pytest.raises(UsageError, match="not a readable zip"):
+        install_models(archive, tmp_path / "results")
+    assert everything_below(tmp_path / "results") == set()
+
+
 @pytest.mark.parametrize("content", [b"", b"PK", b"not a zip at all"])
 def test_what_is_not_a_zip_is_told(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "models.zip"
