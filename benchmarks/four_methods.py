@@ -36,6 +36,10 @@ _TOY = Design(Path(), ("FLAIR",), "glioma", (4, 3), 2, (3, 3), 107, spacing_mm=3
 _TOY_SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "anyad": {"epochs": 1},
     "medsad_clip": {"epochs": 2, "batches_per_epoch": 8, "batch": 8, "longest_side": 112},
+    "rasalore": {
+        "tuning": {"image_size": 112, "slices_per_class": 30, "space_epochs": 10, "epochs": 2},
+        "training": {"slices": 30, "epochs": 4, "batch": 8},
+    },
 }
 
 

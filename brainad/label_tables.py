@@ -73,7 +73,8 @@ def read_slice_table(path: Path) -> dict[str, tuple[int, Mapping[int, bool]]]:
         "axis is 0, 1 or 2 (one per case), slice_index counts from 0, label is "
         "healthy or unhealthy (or 0 or 1)",
     )
-    return {case_id: (axes[case_id], MappingProxyType(known)) for case_id, known in table.items()}
+    # Plain mappings, because cases travel to worker processes.
+    return {case_id: (axes[case_id], known) for case_id, known in table.items()}
 
 
 def _stop_at(problems: Sequence[str], path: Path, fix: str) -> None:

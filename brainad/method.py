@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
+import numpy as np
 from numpy.typing import NDArray
 
 from brainad.case import PreparedCase, Supervision, TrainingCase
@@ -126,6 +127,29 @@ class EncodingMethod(Method, Protocol):
 
     def remember(self, encodings: Sequence[Encoding], spread: Spread = map) -> None:
         """Keep encodings of reference cases, against which later cases are scored alone."""
+
+
+@dataclass(frozen=True, eq=False)
+class Overlay:
+    """A slice with what was drawn on it, for a person to look at.
+
+    Args:
+        name: of the slice, fit for a file.
+        image: (rows, columns) uint8.
+        mask: (rows, columns) bool.
+    """
+
+    name: str
+    image: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+
+
+@runtime_checkable
+class ShowingMethod(Protocol):
+    """What a method does beside its work if it draws masks for itself while it learns."""
+
+    def overlays(self) -> Sequence[Overlay]:
+        """Return what the last `fit` drew; empty before it."""
 
 
 @dataclass(frozen=True)

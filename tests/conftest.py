@@ -22,6 +22,11 @@ from brainad.files import read_csv
 from brainad.inference.outputs import PATIENT_COLUMNS
 from brainad.method import MethodSpec
 from brainad.methods.medsad_clip.network import NetworkSettings
+from brainad.methods.rasalore.mask_making import MaskSettings
+from brainad.methods.rasalore.network import NetworkSize
+from brainad.methods.rasalore.prompt_tuning import PromptSettings
+from brainad.methods.rasalore.stage_one import TuningSettings
+from brainad.methods.rasalore.stage_two import TrainingSettings
 from brainad.phantom import PhantomOptions
 from brainad.pipeline import planning
 from brainad.pipeline.bank import build_bank
@@ -159,6 +164,43 @@ QUICK_SETTINGS: Mapping[str, Mapping[str, Any]] = {
         "decoder_blocks": 2,
         "epochs": 8,
         "tokens_per_slice": 32,
+    },
+    "rasalore": {
+        "encoder": "tiny",
+        "prompts": PromptSettings(text_tokens=2, visual_tokens=2, depth=4, first_block=2),
+        "tuning": TuningSettings(
+            image_size=112,
+            slices_per_class=40,
+            space_epochs=20,
+            guidance_epochs=1,
+            epochs=8,
+            batch=8,
+            optimiser="adam",
+            visual_rate=0.01,
+            text_rate=0.002,
+            warm_up=1,
+        ),
+        "masks": MaskSettings(
+            attention="evidence", smoothing=0.7, threshold=0.7, inside_brain=True
+        ),
+        "network": NetworkSize(
+            image=32,
+            points=8,
+            channels=(4, 8, 8, 16),
+            refiner=(8, 8),
+            activation=(8, 8),
+            upsampling=(8, 8),
+        ),
+        "training": TrainingSettings(
+            slices=40,
+            epochs=30,
+            channel_epochs=2,
+            batch=4,
+            optimiser="adam",
+            rate=5e-3,
+            clip=5.0,
+            healthy_share=0.25,
+        ),
     },
 }
 

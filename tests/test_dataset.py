@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,14 @@ def test_slice_table(tmp_path: Path) -> None:
     assert first.labels.slice_axis == 2
     assert second.labels.slices == {3: True}
     assert second.labels.slice_axis == 0
+
+
+def test_a_case_with_labelled_slices_travels_to_worker_processes(tmp_path: Path) -> None:
+    folder = make(tmp_path, ["a_0000.nii.gz"])
+    write(folder, "slices.csv", "case_id,axis,slice_index,label", "a,2,7,1", "a,2,3,0")
+    (case,) = read_dataset(folder).cases
+    assert case.labels.slices == {7: True, 3: False}
+    assert pickle.loads(pickle.dumps(case)) == case  # noqa: S301
 
 
 def test_tables_may_have_other_names(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def load_pretrained(
         UsageError: the weights cannot be read or are incomplete.
     """
     try:
-        with _no_progress_bar():
+        with _quietly():
             model, report = model_class.from_pretrained(
                 folder,
                 local_files_only=True,
@@ -59,12 +59,15 @@ def load_pretrained(
 
 
 @contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    """Keep transformers from drawing its own bar for a load that takes a blink."""
+def _quietly() -> Iterator[None]:
+    """Keep transformers from drawing a bar and from listing tensors that are not needed."""
     enabled = transformers_logging.is_progress_bar_enabled()
+    level = transformers_logging.get_verbosity()
     transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
     try:
         yield
     finally:
+        transformers_logging.set_verbosity(level)
         if enabled:
             transformers_logging.enable_progress_bar()

@@ -1,0 +1,196 @@
+"""Settings of rasalore and the rules that choose them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from brainad.encoders.vision_language import EMBEDDED
+from brainad.methods.rasalore.losses import LossSettings
+from brainad.methods.rasalore.mask_making import MaskSettings
+from brainad.methods.rasalore.network import NetworkSize
+from brainad.methods.rasalore.prompt_tuning import PromptSettings
+from brainad.methods.rasalore.stage_one import TuningSettings
+from brainad.methods.rasalore.stage_two import TrainingSettings
+from brainad.plan import Fingerprint, MethodPlan, PreprocessingPlan, Resources
+
+NO_SEGMENTER = "off"
+_SEED = 42
+_BRIDGE = "T2"
+# Channels that fewer cases have are not learnt.
+_LEAST_COVERAGE = 0.5
+# Brain pixels of a slice that is looked at, for voxels of 1 mm.
+_LEAST_PIXELS = 1000
+# Pixels of a pseudo mask that is kept, for voxels of 1 mm.
+_LEAST_MASK = 200
+_COMPONENT = 50
+# On two cores stage 2 of this size draws some 20 slices a second (benchmarks/rasalore_phantoms.py);
+# the published size needs 81 GFLOP per slice, about 2 s on one core.
+_COMPACT = NetworkSize(
+    image=64,
+    points=16,
+    channels=(16, 32, 48, 64),
+    refiner=(24, 48),
+    activation=(32, 16),
+    upsampling=(32, 16),
+)
+# What a GPU of 8 GiB holds of the published size.
+_GPU_BATCH = 16
+_CPU_BATCH = 8
+# The embedded image encoder comes from a fine-tuned model whose last quarter tells little.
+_EMBEDDED_DEPTH = 9
+# Blocks before the last that get deep prompts on a CPU.
+_PROMPTED_BLOCKS = 3
+_DEPTH = {EMBEDDED: _EMBEDDED_DEPTH, "clip_vitl14": 24}
+_USUAL_DEPTH = 12
+
+
+@dataclass(frozen=True)
+class RasalorePlan(MethodPlan):
+    """Settings of rasalore.
+
+    Args:
+        channels: image channels; the first is the bridge, on which stage 1 runs and which gives
+            the windows, the others learn through it.
+        slice_axis: axis of the working grid that slices count along.
+        least_pixels: pixels that a slice keeps after the gamma correction, to be looked at.
+        least_mask: pixels of a pseudo mask that stage 2 learns from.
+        encoder: encoder of images and texts: a CLIP (name, hub name or path), an image and a
+            text encoder joined by ``+``.
+        prompts: what stage 1 learns.
+        tuning: how stage 1 learns.
+        masks: how attention becomes pseudo masks.
+        medsam: ``off``; ``lite``; or the path or hub name of a SAM: second masks for training.
+        network: sizes of the stage-2 network.
+        integer_frequencies: point embeddings as released, three quarters of which repeat.
+        losses: weights of the stage-2 losses.
+        training: how stage 2 learns.
+        batch_size: slices per step in prediction.
+    """
+
+    channels: tuple[str, ...]
+    slice_axis: int
+    least_pixels: int
+    least_mask: int
+    encoder: str
+    prompts: PromptSettings
+    tuning: TuningSettings
+    masks: MaskSettings
+    medsam: str
+    network: NetworkSize
+    integer_frequencies: bool
+    losses: LossSettings
+    training: TrainingSettings
+    batch_size: int
+
+
+def make_plan(
+    fingerprint: Fingerprint, preprocessing: PreprocessingPlan, resources: Resources
+) -> RasalorePlan:
+    """Choose the settings for a dataset and a machine."""
+    channels, channel_reason = _choose_channels(fingerprint, preprocessing)
+    encoder, encoder_reason = _choose_encoder(resources)
+    prompts, tuning, tuning_reason = _choose_tuning(encoder, resources)
+    network, training, size_reason = _choose_network(resources)
+    pixels = round(_LEAST_PIXELS / preprocessing.spacing_mm**2)
+    return RasalorePlan(
+        seed=_SEED,
+        reasons=(
+            f"channels = {', '.join(channels)}: {channel_reason}",
+            f"encoder = {encoder}: {encoder_reason}",
+            f"stage 1 = {tuning.epochs} epochs: {tuning_reason}",
+            f"stage 2 = {network.image} pixels, {network.points}² points: {size_reason}",
+            f"slices with at least {pixels} pixels of brain: 10 cm², whatever the voxel",
+            "medsam = off: masks of a promptable segmenter change little (published ablation)",
+        ),
+        channels=channels,
+        slice_axis=preprocessing.slice_axis,
+        least_pixels=pixels,
+        least_mask=round(_LEAST_MASK / preprocessing.spacing_mm**2),
+        encoder=encoder,
+        prompts=prompts,
+        tuning=tuning,
+        masks=_choose_masks(encoder, preprocessing.spacing_mm),
+        medsam=NO_SEGMENTER,
+        network=network,
+        integer_frequencies=False,
+        losses=LossSettings(),
+        training=training,
+        batch_size=_GPU_BATCH if resources.device != "cpu" else _CPU_BATCH,
+    )
+
+
+def _choose_channels(
+    fingerprint: Fingerprint, preprocessing: PreprocessingPlan
+) -> tuple[tuple[str, ...], str]:
+    """Bridge: T2 where most cases have it, else the first planned; others if common enough."""
+    coverage = fingerprint.channel_coverage
+    common = [c for c in preprocessing.channels if coverage.get(c, 0) >= _LEAST_COVERAGE]
+    common = common or [preprocessing.channels[0]]
+    bridge = _BRIDGE if _BRIDGE in common else common[0]
+    others = tuple(channel for channel in common if channel != bridge)
+    reason = f"{bridge} is the bridge, in {coverage.get(bridge, 0):.0%} of the cases"
+    if others:
+        reason += "; each other channel is in at least half of them"
+    return (bridge, *others), reason
+
+
+def _choose_encoder(resources: Resources) -> tuple[str, str]:
+    if resources.vision_language:
+        return resources.vision_language[0], "a CLIP, as published, whose weights are here"
+    return EMBEDDED, "no CLIP weights are here; these need nothing but the package index"
+
+
+def _choose_tuning(
+    encoder: str, resources: Resources
+) -> tuple[PromptSettings, TuningSettings, str]:
+    """Follow the release on a GPU; on a CPU fewer slices and frozen blocks that run once."""
+    depth = _DEPTH.get(encoder, _USUAL_DEPTH)
+    if resources.device != "cpu":
+        prompts = PromptSettings(depth=depth)
+        tuning = TuningSettings()
+        return prompts, tuning, f"as released, on {resources.device}"
+    return (
+        PromptSettings(depth=depth, first_block=depth - 1 - _PROMPTED_BLOCKS),
+        TuningSettings(
+            slices_per_class=500,
+            space_epochs=40,
+            guidance_epochs=4,
+            epochs=12,
+            batch=16,
+            optimiser="adam",
+            visual_rate=1e-3,
+            text_rate=2e-4,
+            warm_up=1,
+        ),
+        f"a CPU; all but the last {_PROMPTED_BLOCKS + 1} blocks get no prompts and run only once",
+    )
+
+
+def _choose_masks(encoder: str, spacing_mm: float) -> MaskSettings:
+    """CLIP as published; the embedded pair has a finer grid and a class token that wanders."""
+    if encoder != EMBEDDED:
+        return MaskSettings()
+    return MaskSettings(
+        attention="evidence",
+        without_outliers=True,
+        smoothing=0.7,
+        inside_brain=True,
+        smallest=max(round(_COMPONENT / spacing_mm**2), 1),
+    )
+
+
+def _choose_network(resources: Resources) -> tuple[NetworkSize, TrainingSettings, str]:
+    if resources.device != "cpu":
+        training = TrainingSettings(clip=5.0, healthy_share=0.25)
+        return NetworkSize(), training, f"the published size, on {resources.device}"
+    training = TrainingSettings(
+        slices=400,
+        epochs=30,
+        channel_epochs=6,
+        batch=16,
+        optimiser="adam",
+        rate=1e-3,
+        clip=5.0,
+        healthy_share=0.25,
+    )
+    return _COMPACT, training, "a CPU; the published size takes about 2 s per slice and core"

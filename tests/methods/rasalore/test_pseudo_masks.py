@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from brainad.methods.rasalore.grey import resize
+from brainad.methods.rasalore.pseudo_masks import (
+    attention_maps,
+    cleaned,
+    released_map,
+    without_outliers,
+)
+
+Load = Callable[[str], dict[str, NDArray[Any]]]
+
+
+def test_released_maps_are_the_golden_ones(golden: Load) -> None:
+    case = golden("ddpt_map")
+    for row, expected, mask in zip(
+        case["cls_to_patch"], case["map_u8_224"], case["binary_240"], strict=True
+    ):
+        side = round(row.size**0.5)
+        found = released_map(row.reshape(side, side), expected.shape[0])
+        difference = np.abs(found.astype(int) - expected)
+        assert difference.max() <= 1
+        assert (difference > 0).mean() <= 0.01
+        drawn = resize(found, *mask.shape) > 127.5
+        assert (drawn != (mask > 0)).mean() <= 0.002
+
+
+def test_maps_reach_from_zero_to_one_at_the_right_place() -> None:
+    attention = torch.zeros(2, 4, 6)
+    attention[0, 1, 4] = 0.2
+    maps = attention_maps(attention, 60, smoothing=0.0)
+    assert maps.shape == (2, 40, 60)
+    assert maps[0].max() == 1
+    assert maps[0, 10:20, 40:50].mean() > 0.5
+    assert (maps[1] == 0).all()
+    assert (attention_maps(attention, 60, smoothing=1.0) > 0.5).sum() > (maps > 0.5).sum()
+
+
+def test_long_tokens_are_replaced_by_their_neighbours() -> None:
+    attention = torch.full((1, 5, 5), 0.01)
+    attention[0, 2, 2] = 0.5
+    lengths = torch.linspace(1, 2, 25).reshape(1, 5, 5)
+    assert torch.equal(without_outliers(attention, lengths), attention)
+    lengths[0, 2, 2] = 40
+    assert torch.allclose(without_outliers(attention, lengths), torch.full((1, 5, 5), 0.01))
+
+
+def test_cleaning_keeps_large_parts_inside_the_brain() -> None:
+    mask = np.zeros((20, 20), dtype=bool)
+    mask[2:10, 2:10] = mask[15, 15] = True
+    brain = np.zeros_like(mask)
+    brain[:, 5:] = True
+    assert cleaned(mask, None, 0).sum() == 65
+    kept = cleaned(mask, brain, 10)
+    assert kept.sum() == 40
+    assert not kept[:, :5].any()
