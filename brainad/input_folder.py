@@ -139,7 +139,8 @@ def _vocabulary(
         (case_stem(Path(end)) or end): canonical_channel(name) or name
         for name, end in channel_map.items()
     }
-    described = [path for path in (folder / FILE_NAME, folder.parent / FILE_NAME) if path.is_file()]
+    places = (folder, folder.resolve().parent)
+    described = [place / FILE_NAME for place in places if (place / FILE_NAME).is_file()]
     if channel_names is None and described:
         description = read_description(described[0])
         _log.info("channel names come from %s", described[0])

@@ -37,6 +37,10 @@ def test_numbers_take_names_from_a_dataset_file(tmp_path: Path, place: str) -> N
     content = {"channel_names": {"0": "T2w"}, "labels": {"background": 0}}
     (folder / place / "dataset.json").write_text(json.dumps(content), encoding="utf-8")
     assert channels(folder) == {"a": ["T2"]}
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "elsewhere" / "scans"
+    link.symlink_to(folder)
+    assert channels(link) == {"a": ["T2"]}
 
 
 def test_numbers_without_names_are_not_guessed(tmp_path: Path) -> None:

@@ -111,12 +111,15 @@ class FolderRun:
         log_problems(inspection.problems)
         self._note(inspection.failures)
         if not inspection.measured:
-            raise DataError(
-                f"none of the {len(self.case_ids)} cases can be used",
-                str(self.found.folder),
-                "see what is wrong with each of them in failed_cases.csv",
-            )
+            raise self._none_usable()
         return inspection
+
+    def _none_usable(self) -> DataError:
+        return DataError(
+            f"none of the {len(self.case_ids)} cases can be used",
+            str(self.found.folder),
+            "see what is wrong with each of them in failed_cases.csv",
+        )
 
     def _forget(self, case_ids: Sequence[str]) -> None:
         for case_id in case_ids:
@@ -133,7 +136,7 @@ class FolderRun:
         """Keep the planned channels of usable cases; the others fail.
 
         Raises:
-            DataError: a case fails and the options say to stop then.
+            DataError: none is left, or a case fails and the options say to stop then.
             UsageError: too few are left.
         """
         cases = []
@@ -147,13 +150,15 @@ class FolderRun:
                 cases.append(planned_case(case, measured.channels, model.plan.preprocessing))
             except DataError as error:
                 self._note({case.case_id: Failure.of("check", error)})
+        if not cases:
+            raise self._none_usable()
         self.require_enough(model, len(cases))
         return cases
 
     def require_enough(self, model: Model, cases: int) -> None:
         """Raise a UsageError if a cohort is too small to compare its cases with each other."""
-        needed = model.spec.minimum_cases if model.method.scope is Scope.COHORT else 1
-        if cases < needed:
+        needed = model.spec.minimum_cases
+        if model.method.scope is Scope.COHORT and cases < needed:
             raise UsageError(
                 f"{cases} usable {'case' if cases == 1 else 'cases'}; {model.configuration} "
                 f"compares scans with each other and needs a cohort of at least {needed} "

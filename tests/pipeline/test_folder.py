@@ -86,6 +86,16 @@ def test_without_a_usable_case_the_run_ends(scans: Path, tmp_path: Path) -> None
     assert set(run.failures) == set(run.case_ids)
 
 
+def test_without_a_case_that_has_the_channel_the_run_ends(
+    scans: Path, tmp_path: Path, model: Model
+) -> None:
+    for path in scans.glob("case*_T2.nii.gz"):
+        path.rename(path.with_name(path.name.replace("T2", "FLAIR")))
+    run = make_run(scans, tmp_path / "work")
+    with pytest.raises(DataError, match="none of the 4 cases can be used"):
+        run.usable_cases(run.inspect(), model)
+
+
 def test_overwriting_forgets_this_part_only(scans: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     kinds = {"encodings": "npz", "predictions": "npz", "cases": "json"}

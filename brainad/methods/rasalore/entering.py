@@ -31,17 +31,15 @@ class EnteringSlices:
         frame: how slices are shown to the tower.
         channel: that slices are taken from.
         session: lends disk space.
-        encoder: name of the towers.
     """
 
     def __init__(
-        self, tuning: PromptTuning, frame: SliceFrame, channel: str, session: Session, encoder: str
+        self, tuning: PromptTuning, frame: SliceFrame, channel: str, session: Session
     ) -> None:
         self._tuning = tuning
         self._frame = frame
         self._channel = channel
         self._session = session
-        self._encoder = encoder
         self._rows: dict[Example, NDArray[np.float16]] = {}
 
     def keep(self, cases: Sequence[TrainingCase], examples: Sequence[Example]) -> None:
@@ -86,7 +84,7 @@ class EnteringSlices:
         return keep_features(
             self._session,
             f"rasalore/entering/{training.case.case_id}",
-            value_hash([self._encoder, self._tuning.first_block, content]),
+            value_hash([self._tuning.towers, self._tuning.first_block, content]),
             (len(indices), *compute([0]).shape[1:]),
             compute,
         )

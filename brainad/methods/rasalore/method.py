@@ -153,7 +153,7 @@ class RASALoRE:
             for of_class in (healthy, anomalous)
             for example in spread_examples(of_class, plan.tuning.slices_per_class)
         ]
-        entering = EnteringSlices(tuning, frame, plan.channels[0], session, plan.encoder)
+        entering = EnteringSlices(tuning, frame, plan.channels[0], session)
         entering.keep(cases, [*chosen, *anomalous])
         sick = sum(example.anomalous for example in chosen)
         _log.info("stage 1: %d slices, %d of them anomalous", len(chosen), sick)

@@ -92,6 +92,11 @@ class PromptTuning(nn.Module):
         return self._towers.image.patch_size
 
     @property
+    def towers(self) -> str:
+        """What identifies the frozen towers."""
+        return self._towers.identity
+
+    @property
     def device(self) -> torch.device:
         """Where the towers are."""
         return self._towers.image.device

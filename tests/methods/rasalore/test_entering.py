@@ -28,7 +28,7 @@ def test_slices_come_in_the_order_they_are_asked_for(
     tmp_path: Path, cohort: list[TrainingCase], first_block: int
 ) -> None:
     tuning = tuning_of(tmp_path, first_block)
-    slices = EnteringSlices(tuning, FRAME, "T2", MemorySession(), "tiny")
+    slices = EnteringSlices(tuning, FRAME, "T2", MemorySession())
     slices.keep(cohort, EXAMPLES)
     for example in EXAMPLES:
         image = FRAME.cut(cohort[example.case].case.images["T2"], [example.index])
@@ -39,9 +39,9 @@ def test_slices_come_in_the_order_they_are_asked_for(
 
 def test_frozen_blocks_run_once_per_slice(tmp_path: Path, cohort: list[TrainingCase]) -> None:
     session = MemorySession()
-    EnteringSlices(tuning_of(tmp_path, 2), FRAME, "T2", session, "tiny").keep(cohort, EXAMPLES)
+    EnteringSlices(tuning_of(tmp_path, 2), FRAME, "T2", session).keep(cohort, EXAMPLES)
     tuning = tuning_of(tmp_path, 2)
-    again = EnteringSlices(tuning, FRAME, "T2", session, "tiny")
+    again = EnteringSlices(tuning, FRAME, "T2", session)
     shapes = []
     enter = tuning.enter
 
@@ -58,9 +58,7 @@ def test_random_views_need_slices_without_frozen_blocks(
     tmp_path: Path, cohort: list[TrainingCase]
 ) -> None:
     for first_block, changes in ((0, True), (2, False)):
-        slices = EnteringSlices(
-            tuning_of(tmp_path, first_block), FRAME, "T2", MemorySession(), "tiny"
-        )
+        slices = EnteringSlices(tuning_of(tmp_path, first_block), FRAME, "T2", MemorySession())
         slices.keep(cohort, EXAMPLES)
         shown = slices.tokens(EXAMPLES[:2], np.random.default_rng(0), smallest=0.2)
         assert torch.allclose(shown, slices.tokens(EXAMPLES[:2])) != changes

@@ -38,7 +38,7 @@ def test_masks_are_kept_and_stay_in_the_brain(
         inside_brain=True,
     )
     maker, session = maker_of(tmp_path, settings), MemorySession()
-    slices = EnteringSlices(maker.tuning, FRAME, "T2", session, "tiny")
+    slices = EnteringSlices(maker.tuning, FRAME, "T2", session)
     slices.keep(cohort, EXAMPLES)
     masks = maker.keep(cohort, EXAMPLES, slices, session)
     assert masks.shape == (2, 72, 80)
@@ -52,7 +52,7 @@ def test_masks_are_kept_and_stay_in_the_brain(
 
 def test_other_prompts_draw_anew(tmp_path: Path, cohort: list[TrainingCase]) -> None:
     maker, session = maker_of(tmp_path, MaskSettings()), MemorySession()
-    slices = EnteringSlices(maker.tuning, FRAME, "T2", session, "tiny")
+    slices = EnteringSlices(maker.tuning, FRAME, "T2", session)
     slices.keep(cohort, EXAMPLES)
     maker.keep(cohort, EXAMPLES, slices, session)[:] = 7
     with torch.no_grad():

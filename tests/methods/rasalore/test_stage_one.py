@@ -44,7 +44,7 @@ def learn(
         towers, PromptSettings(text_tokens=2, visual_tokens=2, depth=4, first_block=2)
     )
     examples = find_examples(cases, "T2", 2, 100)
-    slices = EnteringSlices(tuning, FRAME, "T2", session, "tiny")
+    slices = EnteringSlices(tuning, FRAME, "T2", session)
     slices.keep(cases, examples)
     tune_prompts(tuning, slices, examples, settings, 3, session)
     return tuning
