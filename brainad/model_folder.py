@@ -103,7 +103,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     """Read the card of a model.
 
     Raises:
-        UsageError: not a model folder.
+        UsageError: not a model folder, or its card is damaged.
     """
     if not (folder / CARD_FILE).is_file():
         raise UsageError(
@@ -112,6 +112,8 @@ def read_card(folder: Path) -> dict[str, Any]:
             "give the folder that brainad_train or brainad_build_bank wrote",
         )
     card: dict[str, Any] = read_json(folder / CARD_FILE)
+    if not isinstance(card, dict) or not isinstance(card.get("sha256", {}), dict):
+        raise UsageError("this is no model card", str(folder / CARD_FILE), "copy the model again")
     return card
 
 
@@ -127,6 +129,11 @@ def read(folder: Path) -> StoredModel:
             f"format {card.get('format_version')}; this version reads {FORMAT_VERSION}",
             str(folder / CARD_FILE),
             "build the model again with this version",
+        )
+    configuration = card.get("configuration")
+    if not isinstance(configuration, str):
+        raise UsageError(
+            "the card names no configuration", str(folder / CARD_FILE), "copy the model again"
         )
     hashes = card.get("sha256", {})
     unknown = [name for name in _IDENTITY if name not in hashes]
@@ -145,7 +152,7 @@ def read(folder: Path) -> StoredModel:
             )
     try:
         state: dict[str, Any] = {**load_file(folder / _ARRAYS), **read_json(folder / _VALUES)}
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, TypeError) as error:
         raise UsageError(
             f"the state cannot be read: {error}", str(folder / _ARRAYS), "copy the model again"
         ) from error
@@ -155,9 +162,9 @@ def read(folder: Path) -> StoredModel:
         calibration = from_table(Calibration, read_json(path), str(path))
     return StoredModel(
         plan=from_table(Plan, read_json(folder / _PLAN), str(folder / _PLAN)),
-        configuration=card["configuration"],
+        configuration=configuration,
         state=state,
         calibration=calibration,
         card=card,
-        model_id=value_hash([card["configuration"], *(hashes[name] for name in _IDENTITY)]),
+        model_id=value_hash([configuration, *(hashes[name] for name in _IDENTITY)]),
     )

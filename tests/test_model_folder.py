@@ -128,6 +128,27 @@ def test_a_card_that_does_not_vouch_for_all_files_is_refused(
         model_folder.read(folder)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("model_card.json", "[1]", "this is no model card"),
+        ("model_card.json", '{"sha256": ["plans.json"]}', "this is no model card"),
+        ("model_card.json", '{"format_version": 1}', "names no configuration"),
+        ("model_card.json", '{"format_version": 1, "configuration": ["x"]}', "no configuration"),
+        ("state.json", "[1]", "the state cannot be read"),
+    ],
+)
+def test_json_of_another_shape_is_refused(
+    folder: Path, name: str, content: str, message: str
+) -> None:
+    (folder / name).write_text(content)
+    if name != "model_card.json":
+        hashes = json.loads((folder / "model_card.json").read_text())["sha256"]
+        change_card(folder, sha256={**hashes, name: content_hash(folder / name)})
+    with pytest.raises(UsageError, match=message):
+        model_folder.read(folder)
+
+
 def test_another_format_is_refused(folder: Path) -> None:
     change_card(folder, format_version=2)
     with pytest.raises(UsageError, match="format 2; this version reads 1"):

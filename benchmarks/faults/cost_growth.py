@@ -1,8 +1,8 @@
 """How time and memory of cohort scoring grow with the number of cases, and what a bank costs.
 
 Random tokens on the cells of an ellipsoid are stored like encodings; one layer is scored from
-disk, in blocks, in a fresh process per size. Exponents are slopes of straight lines through the
-logarithms.
+disk, in blocks, in a fresh process per size. Times are of the processor, because machines are
+shared. Exponents are slopes of straight lines through the logarithms.
 
     python -m benchmarks.faults.cost_growth [--sizes 12 24 48 96] [--tokens 1640] [--width 384]
 """
@@ -61,17 +61,17 @@ def write_tokens(folder: ArrayFolder, cases: int, tokens: int, width: int) -> li
 
 
 def cost(folder: Path, names: list[str], radius: int | None, block: int) -> tuple[float, float]:
-    """Score the sets as a cohort in this process: seconds and peak GiB."""
+    """Score the sets as a cohort in this process: seconds of processor time and peak GiB."""
     torch.set_num_threads(1)
     stored = ArrayFolder(folder, compressed=False)
     edges = np.array([*range(0, len(names), block), len(names)])
     blocks = [StoredBlock(stored, names[a:b]) for a, b in itertools.pairwise(edges)]
     tokens = len(stored.open(names[0])["cells"])
     cohort = BlockedCohort(blocks, np.arange(len(names) + 1) * tokens, edges)
-    started = time.perf_counter()
+    started = time.process_time()
     score_blocks(cohort, ScoreSettings(radius=radius), 0)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-    return time.perf_counter() - started, peak
+    return time.process_time() - started, peak
 
 
 def bank_seconds(folder: Path, names: list[str], radius: int | None) -> float:
@@ -81,9 +81,9 @@ def bank_seconds(folder: Path, names: list[str], radius: int | None) -> float:
     bank = StoredBlock(stored, names[1:]).load()
     case = StoredBlock(stored, names[:1]).load()
     score_against_bank(case, bank, ScoreSettings(radius=radius))
-    started = time.perf_counter()
+    started = time.process_time()
     score_against_bank(case, bank, ScoreSettings(radius=radius))
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 def main() -> None:

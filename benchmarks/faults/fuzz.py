@@ -10,6 +10,7 @@ a result or in a `BrainadError`, and nothing may appear outside the output folde
 from __future__ import annotations
 
 import argparse
+import copy
 import gzip
 import hashlib
 import json
@@ -370,7 +371,8 @@ def _change(rng: random.Random, table: Any) -> None:
             case 2 if isinstance(inner, int | float) and not isinstance(inner, bool):
                 table[key] = inner * rng.choice([-1, 0, 0.5, 3, 1e6])
             case _:
-                table[key] = rng.choice(_STRANGE)
+                # A copy: what is put in may itself be changed next.
+                table[key] = copy.deepcopy(rng.choice(_STRANGE))
         return
 
 

@@ -109,7 +109,7 @@ class FolderRun:
             executor=self._options.executor,
         )
         log_problems(inspection.problems)
-        self._note(inspection.failures)
+        self._note({**self.failures, **inspection.failures})
         if not inspection.measured:
             raise self._none_usable()
         return inspection
@@ -210,8 +210,8 @@ class FolderRun:
 
     def _note(self, failures: Mapping[str, Failure]) -> None:
         self.failures.update(failures)
-        if self._options.fail_fast and self.failures:
-            first = next(iter(self.failures.values()))
+        if self._options.fail_fast and failures:
+            first = next(iter(failures.values()))
             raise DataError(first.message, first.where, first.fix)
 
 

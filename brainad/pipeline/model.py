@@ -86,8 +86,8 @@ def build_method(plan: Plan, configuration: str, resources: Resources) -> Method
     if table is None:
         raise UsageError(
             f"the plan has no configuration {configuration!r}, only "
-            f"{', '.join(plan.configurations)}",
-            plan.dataset_name,
+            f"{', '.join(map(ascii, plan.configurations))}",
+            f"plan for {plan.dataset_name!a}",
             "plan again with brainad_plan_experiment",
         )
     settings = from_table(spec.plan_type, table, f"configuration {configuration}")
@@ -96,13 +96,14 @@ def build_method(plan: Plan, configuration: str, resources: Resources) -> Method
 
 def training_free_model(plan: Plan, configuration: str, resources: Resources) -> Model:
     """Make a model that needs no state."""
+    method = build_method(plan, configuration, resources)
     table = to_table(plan)
     model_id = value_hash([configuration, table["configurations"][configuration]])
     return Model(
         plan,
         configuration,
         methods.get(configuration),
-        build_method(plan, configuration, resources),
+        method,
         None,
         model_id,
         Recipe(model_id, resources, plan=json.dumps(table), configuration=configuration),

@@ -23,9 +23,10 @@ _GIB_PER_PROCESS = 3.0
 # The limit of the container or batch job, and what counts towards it.
 _CGROUP = Path("/sys/fs/cgroup")
 _OWN_GROUP = Path("/proc/self/cgroup")
-# Reading, checking and preparing a scan of 40 million voxels takes this much for each of them
-# (benchmarks/faults/memory_per_voxel.py), the working grid and the networks a fixed share.
-_BYTES_PER_VOXEL = 45
+# Reading, checking, registering and resampling took 26 bytes per voxel and 0.24 GiB, measured
+# with 8 and 64 million voxels in files of 16-bit numbers (benchmarks/faults/memory_per_voxel.py);
+# files of 64-bit numbers hold 6 bytes more.
+_BYTES_PER_VOXEL = 32
 _FIXED_GIB = 0.5
 # 300 scans are encoded in 2.5 hours, which leaves the rest of a night for preprocessing.
 SECONDS_PER_CASE = 30.0

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.faults.bad_files import KINDS, write_bad_files
+from benchmarks.faults.container import CONDITIONS, run_confined
 from benchmarks.faults.fuzz import fuzz
 from benchmarks.faults.kill import kill_again_and_again
 from benchmarks.faults.small_cohort import predict, scans, write_small_cohort
@@ -30,6 +31,12 @@ def test_bad_files_fail_one_by_one(tmp_path: Path) -> None:
 def test_a_run_that_is_killed_ends_like_one_that_is_not(tmp_path: Path) -> None:
     figures = kill_again_and_again(tmp_path, cases=5, kills=3, seed=0)
     assert figures["files compared"] >= 5 * 3 + 2
+
+
+@pytest.mark.slow
+def test_a_locked_down_container_changes_no_byte(tmp_path: Path) -> None:
+    """What this system does not let us set is left out; an unwritable home always holds."""
+    assert set(run_confined(tmp_path, cases=5)) == {each.name for each in CONDITIONS}
 
 
 @pytest.mark.slow

@@ -71,10 +71,17 @@ def test_settings_that_are_not_valid_are_named(
 
 def test_a_configuration_must_be_in_the_plan(planned: Plan, resources: Resources) -> None:
     empty = replace(planned, configurations={"other": {}})
-    with pytest.raises(UsageError, match="has no configuration 'codegraph3d', only other"):
+    with pytest.raises(UsageError, match="has no configuration 'codegraph3d', only 'other'"):
         build_method(empty, "codegraph3d", resources)
     with pytest.raises(UsageError, match="no configuration '2d'"):
         build_method(planned, "2d", resources)
+
+
+def test_a_plan_without_its_own_default_is_refused(planned: Plan, resources: Resources) -> None:
+    lacking = replace(planned, configurations={"\ud800": {}})
+    with pytest.raises(UsageError, match="has no configuration 'codegraph3d'") as caught:
+        training_free_model(lacking, "codegraph3d", resources)
+    assert str(caught.value).encode()
 
 
 def test_a_stored_model_comes_back_with_its_thresholds(
