@@ -28,6 +28,9 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 _LONGEST_NAME = 200
 _PARTIAL = re.compile(r"\.(?P<host>[0-9a-f]{6})-(?P<process>\d+)-[0-9a-f]{8}\.partial")
+# Where Linux tells one start of a machine, and one set of process numbers, from another.
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_PROCESS_NUMBERS = Path("/proc/self/ns/pid")
 # Nobody writes one file for so long; other machines' processes cannot be asked.
 _SECONDS_ABANDONED = 24 * 3600.0
 
@@ -78,10 +81,14 @@ def remove_leftovers(folder: Path) -> int:
     What a running process of this machine is writing stays, and so does what another machine
     wrote to within the last day.
     """
-    found = [path for path in folder.rglob(".*.partial*") if _is_abandoned(path)]
-    for path in found:
-        _remove(path)
-    return len(found)
+    found = 0
+    # Other parts of a run may rename what this one is looking at, which os.walk passes over.
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            if _is_abandoned(Path(place, name)):
+                _remove(Path(place, name))
+                found += 1
+    return found
 
 
 def _is_abandoned(path: Path) -> bool:
@@ -102,8 +109,15 @@ def _is_abandoned(path: Path) -> bool:
 
 
 def _host() -> str:
-    """Identify this machine without telling its name."""
-    return hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+    """Identify where process numbers are counted, without telling the machine's name.
+
+    Containers may share the name of a machine, and still count their processes apart.
+    """
+    counted_by = [platform.node()]
+    with suppress(OSError):
+        counted_by.append(_BOOT.read_text())
+        counted_by.append(str(_PROCESS_NUMBERS.readlink()))
+    return hashlib.sha256("".join(counted_by).encode()).hexdigest()[:6]
 
 
 def is_safe_name(name: str) -> bool:
@@ -142,9 +156,9 @@ def _explain(error: OSError, path: Path) -> Exception:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
+    """Write UTF-8 text atomically; bytes of file names that are no text are spelt out."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_bytes(path: Path, content: bytes) -> None:

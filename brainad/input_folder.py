@@ -241,7 +241,7 @@ def _assemble(
         twice = {name: files for name, files in channels.items() if len(files) > 1}
         if twice:
             name, files = next(iter(twice.items()))
-            failures[case_id] = DataError(
+            failures[safe_name(case_id)] = DataError(
                 f"{len(files)} files claim to be channel {name} of case {case_id}",
                 ", ".join(str(file) for file in files),
                 "keep one of them, or rename the others to cases of their own",

@@ -221,6 +221,12 @@ def plan_and_preprocess() -> None:
 
 
 def _plan_and_preprocess(arguments: argparse.Namespace) -> int:
+    if arguments.clean and share_of(arguments).parts > 1:
+        raise UsageError(
+            "one part would remove what the others have prepared",
+            "--clean with -num_parts",
+            "run it once with --clean --no_pp, then the parts without --clean",
+        )
     with _works(arguments) as works:
         for work in works:
             if arguments.clean:

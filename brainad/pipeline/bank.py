@@ -65,13 +65,13 @@ def build_bank(
             f"{model.configuration} keeps no bank", "-c", "use codegraph3d, or train the method"
         )
     cases = run.usable_cases(inspection, model)
-    detector = run.prepare_and_encode(model, cases, inspection)
+    detector, ready = run.prepare_and_encode(model, cases, inspection)
     left_out = {name: failure.message for name, failure in run.failures.items()}
-    for case in cases:
+    for case in ready:
         record = detector.prepared.record(case.case_id)
         if record and record.warnings:
             left_out[case.case_id] = "; ".join(record.warnings)
-    names = sorted(case.case_id for case in cases if case.case_id not in left_out)
+    names = sorted(case.case_id for case in ready if case.case_id not in left_out)
     run.require_enough(model, len(names))
     run.follow("score", len(names), detector.score(names))
     calibration = calibrate_on_healthy(

@@ -87,9 +87,14 @@ class FolderRun:
         """Return the names of all cases, usable or not."""
         return sorted({case.case_id for case in self.found.cases} | set(self.found.failures))
 
+    @property
+    def own_ids(self) -> list[str]:
+        """Return the names of this run's share of all cases, usable or not."""
+        return self._options.share.of(self.case_ids)
+
     def own(self, cases: Sequence[Case]) -> list[Case]:
-        """Keep the cases of this run's share, which is a share of all names, usable or not."""
-        mine = set(self._options.share.of(self.case_ids))
+        """Keep the cases of this run's share."""
+        mine = set(self.own_ids)
         return [case for case in cases if case.case_id in mine]
 
     def inspect(self) -> Inspection:
@@ -101,7 +106,7 @@ class FolderRun:
         describe_input(self.found)
         self._options.share.log_if_idle(self.case_ids)
         if self._options.overwrite:
-            self._forget(self._options.share.of(self.case_ids))
+            self._forget(self.own_ids)
         inspection = inspect_cases(
             self.found.cases,
             self._work / "checked",
@@ -170,8 +175,13 @@ class FolderRun:
 
     def prepare_and_encode(
         self, model: Model, cases: Sequence[Case], inspection: Inspection
-    ) -> Detector:
-        """Prepare and encode this run's share of the cases."""
+    ) -> tuple[Detector, list[Case]]:
+        """Prepare and encode this run's share of the cases.
+
+        Returns:
+            The detector, and the cases, whoever worked on them, whose present files are prepared
+            and encoded as planned.
+        """
         borrowed = self._options.prepared
         preparer = Preparer(
             model.plan.preprocessing,
@@ -189,11 +199,19 @@ class FolderRun:
             ArrayFolder(self._work / "encodings", compressed=False),
             PredictionFolder(ArrayFolder(self._work / "predictions"), preparer.prepared),
             self._options.executor,
-            self._work / "scoring",
+            # Parts that end at the same moment score the same cohort, each for itself.
+            self._work / "scoring" / f"part_{self._options.share.part:03d}",
         )
         prepared = [case.case_id for case in mine if case.case_id not in self.failures]
         self.follow("encode", len(prepared), detector.encode(prepared))
-        return detector
+        ready = [
+            case
+            for case in cases
+            if case.case_id not in self.failures
+            and preparer.is_prepared(case)
+            and detector.is_encoded(case.case_id)
+        ]
+        return detector, ready
 
     def follow(self, stage: str, total: int, outcomes: Iterable[Outcome]) -> None:
         """Run a stage to its end; note failures and seconds.

@@ -26,12 +26,14 @@ class Part(Table):
         part: index of this one, from 0.
         case_ids: the full list that all parts share.
         model_id: what predicted.
+        settings: identifies plan, thresholds and smallest size.
     """
 
     parts: int
     part: int
     case_ids: tuple[str, ...]
     model_id: str
+    settings: str
 
     @property
     def case_list(self) -> str:
@@ -66,18 +68,25 @@ class Merged:
         return [marker for marker in self.markers if marker.failure]
 
 
-def record_part(output: OutputFolder, share: Share, case_ids: Sequence[str], model: str) -> Part:
-    """Write down what this part worked on; records of another number of parts are out of date."""
-    folder = _folder(output)
-    part = Part(share.parts, share.part, tuple(case_ids), model)
-    write_json(
-        folder / f"part_{share.part:03d}of{share.parts:03d}.json",
-        {"format_version": FORMAT_VERSION, **to_table(part)},
-    )
-    for path in folder.glob("part_*.json"):
-        if not path.stem.endswith(f"of{share.parts:03d}"):
+def begin_part(output: OutputFolder, share: Share) -> None:
+    """Forget what an earlier run of this part did, and runs with another number of parts."""
+    own = _record_path(output, share)
+    for path in own.parent.glob("part_*.json"):
+        if path == own or not path.stem.endswith(f"of{share.parts:03d}"):
             path.unlink(missing_ok=True)
-    return part
+
+
+def record_part(
+    output: OutputFolder, share: Share, case_ids: Sequence[str], model: str, settings: str
+) -> None:
+    """Write down that this part came to its end, and what it worked on."""
+    part = Part(share.parts, share.part, tuple(case_ids), model, settings)
+    table = {"format_version": FORMAT_VERSION, **to_table(part)}
+    write_json(_record_path(output, share), table)
+
+
+def _record_path(output: OutputFolder, share: Share) -> Path:
+    return _folder(output) / f"part_{share.part:03d}of{share.parts:03d}.json"
 
 
 def read_parts(output: OutputFolder) -> list[Part]:
@@ -111,7 +120,9 @@ def merge_parts(target: Path) -> Merged:
     _require_one_run(parts, target)
     case_ids = parts[0].case_ids
     markers = output.write_tables(case_ids)
-    known = {marker.row["case_id"] for marker in markers}
+    known = {
+        m.row["case_id"] for m in markers if m.failure or output.holds(m.row["case_id"], m.key)
+    }
     merged = Merged(
         markers=markers,
         missing_parts=sorted(set(range(parts[0].parts)) - {part.part for part in parts}),
@@ -134,11 +145,11 @@ def _require_one_run(parts: Sequence[Part], target: Path) -> None:
                 str(target),
                 "run the older part again with the same input folder",
             )
-        if part.model_id != first.model_id:
+        if (part.model_id, part.settings) != (first.model_id, first.settings):
             raise UsageError(
-                f"parts {first.part} and {part.part} used different models or plans",
+                f"parts {first.part} and {part.part} used different models, plans or thresholds",
                 str(target),
-                "run the older part again with the same model",
+                "run the older part again with the same model, plan and flags",
             )
 
 

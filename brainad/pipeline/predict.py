@@ -10,7 +10,7 @@ from pathlib import Path
 from brainad.case import Case
 from brainad.errors import DataError, UsageError
 from brainad.evaluation.calibration import calibrate_on_cohort
-from brainad.files import read_json, write_json
+from brainad.files import read_json, value_hash, write_json
 from brainad.inference.outputs import Marker, OutputFolder
 from brainad.input_folder import find_cases
 from brainad.method import Scope
@@ -19,7 +19,7 @@ from brainad.pipeline.deliver import Deliverer, Delivery, failure_marker
 from brainad.pipeline.detect import Detector
 from brainad.pipeline.folder import FolderOptions, FolderRun, ModelChoice, tidy
 from brainad.pipeline.model import Model, with_own_threshold
-from brainad.pipeline.parts import record_part
+from brainad.pipeline.parts import begin_part, record_part
 from brainad.plan import from_table, to_table
 from brainad.prediction import Calibration
 
@@ -98,12 +98,13 @@ def predict_folder(
         )
     output = OutputFolder(target)
     tidy(target)
+    begin_part(output, options.share)
     run = FolderRun(source, output.internal, options, watch)
     try:
         return _work_through(run, output, choose_model, options, decisions)
     except (DataError, UsageError):
         # The tables tell which cases are in the way even where the run ends.
-        _record_failures(output, run)
+        _record_failures(output, run, run.own_ids)
         output.write_tables(run.case_ids)
         raise
 
@@ -118,12 +119,18 @@ def _work_through(
     given = _read_calibration(decisions.calibration)
     inspection = run.inspect()
     model = choose_model(inspection.fingerprint)
+    thresholds = given or model.calibration
+    if options.share.parts > 1 and model.method.scope is Scope.CASE and thresholds is None:
+        raise UsageError(
+            "the model has no thresholds, and parts would each find their own",
+            f"-num_parts {options.share.parts}",
+            "give -calibration FILE, or store thresholds with brainad_calibrate ... -m MODEL",
+        )
     write_json(output.folder / "plans.json", to_table(model.plan))
     cases = run.usable_cases(inspection, model)
-    detector = run.prepare_and_encode(model, cases, inspection)
-    _record_failures(output, run)
-    ready = [case for case in cases if detector.is_encoded(case.case_id)]
-    pending = _pending(output, cases, ready)
+    detector, ready = run.prepare_and_encode(model, cases, inspection)
+    _record_failures(output, run, run.own_ids)
+    pending = _pending(output, run.case_ids, ready)
     if model.method.scope is Scope.CASE:
         ready = run.own(ready)
     elif pending:
@@ -134,7 +141,7 @@ def _work_through(
     remarks = inspection.remarks
     if ready:
         scored = _score(run, detector, ready)
-        calibration = given or model.calibration or _calibrate_on(model, detector, scored)
+        calibration = thresholds or _calibrate_on(model, detector, scored)
         _log.info("thresholds from %s", calibration.source)
         delivery = Delivery(
             calibration=calibration,
@@ -149,9 +156,10 @@ def _work_through(
         deliverer = Deliverer(output, detector.prepared, detector.predictions, delivery)
         keys = detector.prediction_keys([case.case_id for case in ready])
         run.follow("restore", len(scored), deliverer.deliver(scored, keys, options.executor))
-        _record_failures(output, run)
+        _record_failures(output, run, [case.case_id for case in ready])
     markers = output.write_tables(run.case_ids)
-    record_part(output, options.share, run.case_ids, model.model_id)
+    settings = [to_table(model.plan), thresholds and to_table(thresholds), decisions.minimum_mm3]
+    record_part(output, options.share, run.case_ids, model.model_id, value_hash(settings))
     return RunReport(
         markers=markers,
         pending=pending,
@@ -163,10 +171,10 @@ def _work_through(
     )
 
 
-def _pending(output: OutputFolder, cases: Sequence[Case], ready: Sequence[Case]) -> list[str]:
-    """List the cases that other parts still have to prepare and encode."""
+def _pending(output: OutputFolder, case_ids: Sequence[str], ready: Sequence[Case]) -> list[str]:
+    """List the cases that other parts still have to prepare and encode, or to give up."""
     done = {case.case_id for case in ready}
-    waiting = [case.case_id for case in cases if case.case_id not in done]
+    waiting = [name for name in case_ids if name not in done]
     markers = {name: output.marker(name) for name in waiting}
     return [name for name, marker in markers.items() if not (marker and marker.failure)]
 
@@ -186,11 +194,13 @@ def _calibrate_on(model: Model, detector: Detector, scored: Sequence[Case]) -> C
     return with_own_threshold(calibrate_on_cohort(statistics), model.spec)
 
 
-def _record_failures(output: OutputFolder, run: FolderRun) -> None:
+def _record_failures(output: OutputFolder, run: FolderRun, case_ids: Sequence[str]) -> None:
+    """Report failed cases that this run worked on; another part may have done better."""
     files = {case.case_id: [p.name for p in case.images.values()] for case in run.found.cases}
-    for case_id, failure in run.failures.items():
-        marker = failure_marker(case_id, failure, files.get(case_id, []))
-        output.report_failure(case_id, marker)
+    for case_id in case_ids:
+        if failure := run.failures.get(case_id):
+            marker = failure_marker(case_id, failure, files.get(case_id, []))
+            output.report_failure(case_id, marker)
 
 
 def dry_run(

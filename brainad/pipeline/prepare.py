@@ -71,12 +71,16 @@ class Preparer:
         """Prepare the cases that are not prepared yet; one outcome per case."""
         todo = []
         for case in cases:
-            if self._holds(self.prepared, case):
+            if self.is_prepared(case):
                 yield Outcome(case.case_id)
             else:
                 todo.append((case.case_id, case))
         log_repeats("prepared", {case_id: self._reason(case) for case_id, case in todo})
         yield from run_cases("prepare", todo, self._prepare, executor)
+
+    def is_prepared(self, case: Case) -> bool:
+        """Tell whether a case is prepared as planned, from the files that it has now."""
+        return self._holds(self.prepared, case)
 
     def _reason(self, case: Case) -> str | None:
         """Say why a case that is here has to be prepared again; None if it is not here."""

@@ -20,7 +20,7 @@ CASES = ["a", "b", "c"]
 def output(tmp_path: Path) -> OutputFolder:
     """Have part 0 of 2 come to its end with both of its cases."""
     folder = OutputFolder(tmp_path)
-    record_part(folder, Share(2, 0), CASES, "model")
+    record_part(folder, Share(2, 0), CASES, "model", "settings")
     for name in ("a", "c"):
         finish(folder, name)
     return folder
@@ -29,11 +29,14 @@ def output(tmp_path: Path) -> OutputFolder:
 def finish(output: OutputFolder, case_id: str) -> None:
     """Leave what a finished case leaves for the tables."""
     row = {"case_id": case_id, "score": 0.2, "threshold": 0.5, "runtime_s": 1.0, "status": "ok"}
+    for path in (output.mask_path(case_id), output.map_path(case_id)):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
     output._write_marker(case_id, Marker("key", row, 2, (0.1, 0.7), None, None))
 
 
 def test_all_parts_together_are_one_run(command: Command, output: OutputFolder) -> None:
-    record_part(output, Share(2, 1), CASES, "model")
+    record_part(output, Share(2, 1), CASES, "model", "settings")
     finish(output, "b")
     code, shown, messages = command(main, "-o", output.folder)
     assert (code, messages) == (0, "")
@@ -51,14 +54,14 @@ def test_a_part_that_has_not_ended_is_named(command: Command, output: OutputFold
 
 
 def test_a_cohort_that_nobody_scored_has_a_remedy(command: Command, output: OutputFolder) -> None:
-    record_part(output, Share(2, 1), CASES, "model")
+    record_part(output, Share(2, 1), CASES, "model", "settings")
     code, _, messages = command(main, "-o", output.folder)
     assert code == 3
     assert "1 cases are not delivered, e.g. b; run brainad_predict once more" in messages
 
 
 def test_failed_cases_change_the_exit_code(command: Command, output: OutputFolder) -> None:
-    record_part(output, Share(2, 1), CASES, "model")
+    record_part(output, Share(2, 1), CASES, "model", "settings")
     failure = Failure("check", "DataError", "too dark", "", "scan again")
     output.report_failure("b", failure_marker("b", failure, []))
     code, shown, messages = command(main, "-o", output.folder)

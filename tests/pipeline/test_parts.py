@@ -13,7 +13,7 @@ from brainad.pipeline.bank import build_bank
 from brainad.pipeline.cases import Failure, Share, unwatched
 from brainad.pipeline.deliver import failure_marker
 from brainad.pipeline.folder import FolderOptions
-from brainad.pipeline.parts import merge_parts, read_parts, record_part
+from brainad.pipeline.parts import begin_part, merge_parts, read_parts, record_part
 from brainad.pipeline.sources import model_from_folder
 
 CASES = ["a", "b", "c", "d", "e"]
@@ -27,15 +27,36 @@ def fail(output: OutputFolder, case_id: str) -> None:
 def test_parts_know_their_cases(tmp_path: Path) -> None:
     output = OutputFolder(tmp_path)
     for number in (2, 0):
-        record_part(output, Share(3, number), CASES, "model")
+        record_part(output, Share(3, number), CASES, "model", "settings")
     assert [part.own for part in read_parts(output)] == [["a", "d"], ["c"]]
-    record_part(output, Share(), CASES, "model")
+    begin_part(output, Share())
+    record_part(output, Share(), CASES, "model", "settings")
     assert [(part.parts, part.part) for part in read_parts(output)] == [(1, 0)]
+
+
+def test_a_part_that_starts_again_is_not_at_its_end(tmp_path: Path) -> None:
+    output = OutputFolder(tmp_path)
+    for number in (0, 1):
+        record_part(output, Share(2, number), CASES, "model", "settings")
+    begin_part(output, Share(2, 1))
+    assert [part.part for part in read_parts(output)] == [0]
+
+
+def test_a_case_whose_files_are_gone_is_missing(tmp_path: Path) -> None:
+    output = OutputFolder(tmp_path)
+    record_part(output, Share(), CASES[:1], "model", "settings")
+    row = {"case_id": "a", "score": 0.2, "runtime_s": 1.0}
+    marker = {"key": "k", "row": row, "slice_axis": 2, "slice_scores": []}
+    write_json(
+        output.internal / "cases" / "a.json",
+        {"format_version": 1, **marker, "failure": None, "calibration": None},
+    )
+    assert merge_parts(tmp_path).missing_cases == ["a"]
 
 
 def test_the_merge_says_what_is_missing(tmp_path: Path) -> None:
     output = OutputFolder(tmp_path)
-    record_part(output, Share(3, 1), CASES, "model")
+    record_part(output, Share(3, 1), CASES, "model", "settings")
     fail(output, "b")
     write_json(tmp_path / "run_report.json", {"cases": {}, "kept": 1})
     merged = merge_parts(tmp_path)
@@ -52,12 +73,15 @@ def test_different_runs_are_not_mixed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no part of a run"):
         merge_parts(tmp_path)
     output = OutputFolder(tmp_path)
-    record_part(output, Share(2, 0), CASES, "model")
-    record_part(output, Share(2, 1), CASES[1:], "model")
+    record_part(output, Share(2, 0), CASES, "model", "settings")
+    record_part(output, Share(2, 1), CASES[1:], "model", "settings")
     with pytest.raises(UsageError, match="different lists of cases: 5 and 4; not in both: a"):
         merge_parts(tmp_path)
-    record_part(output, Share(2, 1), CASES, "other")
+    record_part(output, Share(2, 1), CASES, "other", "settings")
     with pytest.raises(UsageError, match="different models"):
+        merge_parts(tmp_path)
+    record_part(output, Share(2, 1), CASES, "model", "another plan")
+    with pytest.raises(UsageError, match="different models, plans or thresholds"):
         merge_parts(tmp_path)
 
 
