@@ -179,9 +179,17 @@ def _read_tables(folder: Path, description: DatasetDescription) -> _Tables:
     cases_path = folder / description.options.case_table
     slices_path = folder / description.options.slice_table
     return _Tables(
-        cases=read_case_table(cases_path) if cases_path.is_file() else {},
-        slices=read_slice_table(slices_path) if slices_path.is_file() else {},
+        cases=read_case_table(cases_path) if _is_there(cases_path) else {},
+        slices=read_slice_table(slices_path) if _is_there(slices_path) else {},
     )
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        # A name that no file can have.
+        return False
 
 
 def _count_warnings(

@@ -115,6 +115,12 @@ def test_tables_may_have_other_names(tmp_path: Path) -> None:
     assert read_dataset(folder).cases[0].labels.label == "unhealthy"
 
 
+def test_a_table_whose_name_no_file_can_have_is_not_there(tmp_path: Path) -> None:
+    tables = {"case_table": "x" * 5000, "slice_table": "y" * 5000}
+    dataset = read_dataset(make(tmp_path, ["a_0000.nii.gz"], brainad=tables))
+    assert [case.labels.label for case in dataset.cases] == ["unknown"]
+
+
 def test_what_does_not_fit_together_is_said(tmp_path: Path) -> None:
     folder = make(tmp_path, ["a_0000.nii.gz", "odd.nii.gz"], ["z.nii.gz"])
     write(folder, "cases.csv", "case_id,label", "y,healthy")

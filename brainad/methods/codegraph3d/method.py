@@ -296,7 +296,7 @@ class CoDeGraph3D:
             return
         try:
             self._bank = tuple(self._stored_layer(state, number) for number in self._plan.layers)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise UsageError(
                 f"the state is not a bank of layers {list(self._plan.layers)}: {error}",
                 "codegraph3d",

@@ -111,6 +111,15 @@ def test_few_cases_are_refused_and_a_bank_judges_one(method: CoDeGraph3D) -> Non
     assert evidence[4:10, 4:10, 4:10].mean() > evidence[-10:-4, -10:-4, -10:-4].mean()
 
 
+@pytest.mark.parametrize("grid", [None, [1, 2], [1, 2, float("inf")], [1, 2, float("nan")], "x"])
+def test_a_state_that_is_no_bank_is_refused(
+    method: CoDeGraph3D, resources: Resources, grid: object
+) -> None:
+    method.remember([method.encode(head(name)) for name in "abcde"])
+    with pytest.raises(UsageError, match="the state is not a bank"):
+        CoDeGraph3D(PLAN, resources).load_state_dict({**method.state_dict(), "grid": grid})
+
+
 def test_a_bank_is_restored(method: CoDeGraph3D, resources: Resources) -> None:
     method.remember([method.encode(head(name)) for name in "abcde"])
     other = CoDeGraph3D(PLAN, resources)
