@@ -24,6 +24,7 @@ from brainad.cli.runner import EXIT_CASES_FAILED, EXIT_DONE, log_to_file, run
 from brainad.cli.tables import format_table
 from brainad.errors import UsageError
 from brainad.inference.outputs import OutputFolder
+from brainad.method import Scope
 from brainad.pipeline.cases import Share
 from brainad.pipeline.dataset import PREPARED_FOLDER
 from brainad.pipeline.folder import FolderOptions, ModelChoice
@@ -177,11 +178,15 @@ def finish(
     if len(rows) > _SHOWN:
         print(f"... and {len(rows) - _SHOWN} more in {target / 'patient_scores.csv'}")
     if report.pending:
+        remedy = (
+            "the part that finishes last scores the cohort, or run once more without -num_parts"
+        )
+        alone = report.model.method.scope is Scope.CASE
         _log.info(
-            "%d cases wait for other parts: %s, ...; the part that finishes last scores the "
-            "cohort, or run once more without -num_parts",
+            "%d cases wait for other parts: %s, ...; %s",
             len(report.pending),
             ", ".join(report.pending[:3]),
+            "each part delivers its own" if alone else remedy,
         )
     if report.failed:
         _log.warning("%d cases failed, see %s", len(report.failed), target / "failed_cases.csv")
