@@ -171,7 +171,11 @@ def log_repeats(done: str, reasons: Mapping[str, str | None]) -> None:
 
 def _lost(stage: str, case_id: str, reason: str) -> Failure:
     return Failure(
-        stage, "WorkerLost", reason, case_id, "give the workers more memory, or fewer threads each"
+        stage,
+        "WorkerLost",
+        reason,
+        case_id,
+        "give the workers more memory (of a cluster: or fewer threads each), or leave the case out",
     )
 
 

@@ -75,33 +75,81 @@ class Processes:
     count: int
 
     def map(self, work: Callable[[A], R], arguments: Sequence[A]) -> Iterator[R | Lost]:
-        """Use a pool; what a worker died of (memory) is done again in this process."""
-        if self.count < 2 or len(arguments) < 2:
+        """Use pools; what a worker may have died of (memory) is done again, alone."""
+        if self.count < 2:
             yield from IN_PROCESS.map(work, arguments)
             return
-        try:
-            context = multiprocessing.get_context("spawn")
-            pool = ProcessPoolExecutor(self.count, mp_context=context)
-        except OSError as error:
-            _log.warning("worker processes cannot start (%s): working in one process", error)
-            yield from IN_PROCESS.map(work, arguments)
-            return
-        with pool:
-            futures: list[Future[R]] = [pool.submit(work, argument) for argument in arguments]
+        done = 0
+        while done < len(arguments):
             try:
-                for argument, future in zip(arguments, futures, strict=True):
-                    try:
-                        result = future.result()
-                    except BrokenProcessPool:
-                        _log.warning("a worker process died: its work is done in this one")
-                        result = work(argument)
+                for result in self._use_one_pool(work, arguments[done:]):
+                    done += 1
                     yield result
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+            except _NoWorkersError as error:
+                _log.warning("worker processes cannot start (%s): working in one process", error)
+                yield from IN_PROCESS.map(work, arguments[done:])
+                return
+
+    def _use_one_pool(self, work: Callable[[A], R], arguments: Sequence[A]) -> Iterator[R | Lost]:
+        """Yield results until a worker died and all that was under way then is settled."""
+        suspects = 0
+        with _pool(self.count) as pool:
+            futures = [_submit(pool, work, argument) for argument in arguments]
+            for argument, future in zip(arguments, futures, strict=True):
+                if not isinstance(future.exception(), BrokenProcessPool):
+                    yield future.result()
+                    continue
+                yield _do_alone(work, argument)
+                suspects += 1
+                # Work is taken in order: later pieces waited, and a new pool may have them.
+                if suspects == self.count:
+                    return
 
     def for_threaded_work(self) -> Executor:
         """Return this process: networks use all cores, and one copy of them is enough."""
         return IN_PROCESS
+
+
+class _NoWorkersError(Exception):
+    """Worker processes do not start here, whatever their work is."""
+
+
+@contextmanager
+def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
+    try:
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(count, mp_context=context)
+    except OSError as error:
+        raise _NoWorkersError(error) from error
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _submit(pool: ProcessPoolExecutor, work: Callable[[A], R], argument: A) -> Future[R]:
+    try:
+        return pool.submit(work, argument)
+    except BrokenProcessPool as error:
+        # A worker died of earlier pieces: the later ones learn it the same way.
+        future: Future[R] = Future()
+        future.set_exception(error)
+        return future
+    except OSError as error:
+        raise _NoWorkersError(error) from error
+
+
+def _do_alone(work: Callable[[A], R], argument: A) -> R | Lost:
+    """Give work to a worker of its own, which has the machine's memory to itself."""
+    _log.warning("a worker process died: what it may have died of is done again, alone")
+    with _pool(1) as pool:
+        started = _submit(pool, abs, 0)
+        if isinstance(started.exception(), BrokenProcessPool):
+            raise _NoWorkersError(started.exception())
+        try:
+            return pool.submit(work, argument).result()
+        except BrokenProcessPool:
+            return Lost("two worker processes that worked on it died, mostly for want of memory")
 
 
 class DaskCluster:
