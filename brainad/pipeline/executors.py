@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from multiprocessing.connection import wait
 from pathlib import Path
+from threading import Thread
 from typing import Any, Protocol, TypeVar
 
 from brainad.errors import ResourceError, UsageError
@@ -118,13 +121,26 @@ class _NoWorkersError(Exception):
 def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
     try:
         context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(count, mp_context=context)
+        pool = ProcessPoolExecutor(count, mp_context=context, initializer=_end_with_parent)
     except OSError as error:
         raise _NoWorkersError(error) from error
     try:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Have this worker end when its parent is killed: it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "only workers are initialized"
+    Thread(target=_exit_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _exit_after(sentinel: int) -> None:
+    wait([sentinel])
+    # Neither exceptions nor clean-up of other threads may hold up the end of the process.
+    os._exit(1)
 
 
 def _submit(pool: ProcessPoolExecutor, work: Callable[[A], R], argument: A) -> Future[R]:
