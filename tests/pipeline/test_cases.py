@@ -131,7 +131,9 @@ def test_watching_nothing_changes_nothing() -> None:
     assert list(unwatched("check", 2, outcomes)) == outcomes
 
 
-def test_worker_processes_give_the_same_outcomes(tmp_path: Path) -> None:
+def test_worker_processes_give_the_same_outcomes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     cases = scripts(tmp_path, a="", b="\n".join(FAILING), c="1 / 0", d="")
     outcomes = list(run_cases("check", cases, runpy.run_path, Processes(2)))
     assert [outcome.case_id for outcome in outcomes] == ["a", "b", "c", "d"]
@@ -139,6 +141,10 @@ def test_worker_processes_give_the_same_outcomes(tmp_path: Path) -> None:
     assert kinds == ["", "DataError", "ZeroDivisionError", ""]
     assert outcomes[1].failure is not None
     assert outcomes[1].failure.fix == "scan again"
+    # Workers have no log file: it is written here.
+    assert "case b failed (check): too dark" in caplog.text
+    assert "unexpected error in case c\nTraceback" in caplog.text
+    assert caplog.text.count("ZeroDivisionError: division by zero") == 1
 
 
 def test_a_case_whose_worker_died_is_done_again_alone(
