@@ -14,10 +14,12 @@ from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from multiprocessing.connection import wait
 from pathlib import Path
 from threading import Thread
+from traceback import format_exc
 from typing import Any, Protocol, TypeVar
 
 from brainad.errors import ResourceError, UsageError
@@ -185,29 +187,62 @@ class DaskCluster:
     def map(self, work: Callable[[A], R], arguments: Sequence[A]) -> Iterator[R | Lost]:
         """Submit everything; Dask repeats the work of workers that die."""
         from distributed import KilledWorker  # noqa: PLC0415 - an extra
-        from distributed.comm.core import CommClosedError  # noqa: PLC0415
 
         futures: list[Any] = []
         try:
-            futures += self._client.map(work, arguments, pure=False)
+            with self._needed():
+                futures += self._client.map(partial(_caught, work), arguments, pure=False)
             for future in futures:
                 try:
-                    yield future.result()
+                    with self._needed():
+                        result = future.result()
                 except KilledWorker:
-                    yield Lost("every worker that worked on it died, mostly for want of memory")
+                    result = Lost("every worker that worked on it died, mostly for want of memory")
+                if isinstance(result, _Raised):
+                    result.error.add_note(result.traceback)
+                    raise result.error
+                yield result
+        finally:
+            if self._client.status == "running":
+                self._client.cancel(futures)
+
+    @contextmanager
+    def _needed(self) -> Iterator[None]:
+        from distributed.comm.core import CommClosedError  # noqa: PLC0415 - an extra
+
+        try:
+            yield
         except (CancelledError, CommClosedError, TimeoutError, OSError) as error:
             raise ResourceError(
                 f"the Dask scheduler is gone: {error}",
                 self._scheduler,
                 "start it and its workers again and run the same command; finished work is kept",
             ) from error
-        finally:
-            if self._client.status == "running":
-                self._client.cancel(futures)
 
     def for_threaded_work(self) -> Executor:
         """Return this one: a worker is a machine, or a part of one."""
         return self
+
+
+@dataclass(frozen=True)
+class _Raised:
+    """An error of the work, which must not pass for one of the cluster.
+
+    Args:
+        error: what the work raised.
+        traceback: where, as text.
+    """
+
+    error: Exception
+    traceback: str
+
+
+def _caught(work: Callable[[A], R], argument: A) -> R | _Raised:
+    try:
+        return work(argument)
+    except Exception as error:
+        # Of whatever kind: it is raised again where the result is asked for.
+        return _Raised(error, format_exc())
 
 
 @contextmanager

@@ -91,6 +91,10 @@ def double(number: int) -> int:
     return 2 * number
 
 
+def read(path: str) -> str:
+    return Path(path).read_text()
+
+
 def die(_number: int) -> int:
     os._exit(1)
 
@@ -201,6 +205,16 @@ def test_a_cluster_works_and_its_losses_stay_with_the_case(
         open_executor(1, str(cluster.file)),
     ):
         pass
+
+
+@loopback
+def test_an_error_of_the_work_is_none_of_the_scheduler(cluster: Cluster) -> None:
+    with open_executor(1, str(cluster.file)) as executor:
+        results = executor.map(read, [str(cluster.file), str(cluster.folder / "missing")])
+        assert "tcp" in next(results)
+        with pytest.raises(FileNotFoundError, match="missing") as caught:
+            next(results)
+        assert "in read" in "".join(caught.value.__notes__)
 
 
 @loopback
