@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from traceback import format_exc
 from typing import TypeVar
 
 from torch import OutOfMemoryError
@@ -52,11 +53,13 @@ class Outcome:
         case_id: the case.
         seconds: time spent; 0 if the finished work of an earlier run was kept.
         failure: why it failed, or None.
+        traceback: of an unexpected error, else empty.
     """
 
     case_id: str
     seconds: float = 0.0
     failure: Failure | None = None
+    traceback: str = ""
 
 
 Watch = Callable[[str, int, Iterable[Outcome]], Iterator[Outcome]]
@@ -69,13 +72,17 @@ def unwatched(_stage: str, _total: int, outcomes: Iterable[Outcome]) -> Iterator
 
 
 def attempt(stage: str, case_id: str, work: Callable[[], object]) -> Outcome:
-    """Run the work on one case and catch what is wrong with that case alone.
+    """Run the work on one case; catch and log what is wrong with that case alone.
 
     Raises:
         ResourceError, UsageError: stop the whole run.
     """
+    return _logged(stage, _attempt(stage, case_id, work))
+
+
+def _attempt(stage: str, case_id: str, work: Callable[[], object]) -> Outcome:
     started = time.perf_counter()
-    failure = None
+    failure, traceback = None, ""
     try:
         work()
     except DataError as error:
@@ -101,7 +108,7 @@ def attempt(stage: str, case_id: str, work: Callable[[], object]) -> Outcome:
         )
     except Exception as error:
         # A bug met in one case must not cost the night's other cases; the traceback is kept.
-        _log.exception("unexpected error in case %s", case_id)
+        traceback = format_exc()
         failure = Failure(
             stage,
             type(error).__name__,
@@ -109,9 +116,16 @@ def attempt(stage: str, case_id: str, work: Callable[[], object]) -> Outcome:
             case_id,
             "this is a fault of the program: please report it with the log file",
         )
-    if failure:
-        _log.warning("case %s failed (%s): %s", case_id, stage, failure.message)
-    return Outcome(case_id, time.perf_counter() - started, failure)
+    return Outcome(case_id, time.perf_counter() - started, failure, traceback)
+
+
+def _logged(stage: str, outcome: Outcome) -> Outcome:
+    """Log a failure where the log is: workers elsewhere have none."""
+    if outcome.traceback:
+        _log.error("unexpected error in case %s\n%s", outcome.case_id, outcome.traceback.rstrip())
+    if outcome.failure:
+        _log.warning("case %s failed (%s): %s", outcome.case_id, stage, outcome.failure.message)
+    return outcome
 
 
 def run_cases(
@@ -131,26 +145,25 @@ def run_cases(
     Raises:
         ResourceError, UsageError: stop the whole run, also because somebody asked for it.
     """
-    outcomes = executor.map(partial(_attempt, stage, work), cases)
+    outcomes = executor.map(partial(_attempt_anywhere, stage, work), cases)
     for (case_id, _), outcome in zip(cases, outcomes, strict=True):
         # Before what a swallowed request did to this case passes for a fault of the case.
         STOP.heed()
         match outcome:
             case Lost(reason):
-                _log.warning("case %s failed (%s): %s", case_id, stage, reason)
-                yield Outcome(case_id, failure=_lost(stage, case_id, reason))
+                yield _logged(stage, Outcome(case_id, failure=_lost(stage, case_id, reason)))
             case BrainadError():
                 raise outcome
             case _:
-                yield outcome
+                yield _logged(stage, outcome)
 
 
-def _attempt(
+def _attempt_anywhere(
     stage: str, work: Callable[[T], object], case: tuple[str, T]
 ) -> Outcome | BrainadError:
     case_id, argument = case
     try:
-        return attempt(stage, case_id, lambda: work(argument))
+        return _attempt(stage, case_id, lambda: work(argument))
     except BrainadError as error:
         # Raised where the outcomes are read: other processes send values back, not errors.
         return error
@@ -171,7 +184,11 @@ def log_repeats(done: str, reasons: Mapping[str, str | None]) -> None:
 
 def _lost(stage: str, case_id: str, reason: str) -> Failure:
     return Failure(
-        stage, "WorkerLost", reason, case_id, "give the workers more memory, or fewer threads each"
+        stage,
+        "WorkerLost",
+        reason,
+        case_id,
+        "give the workers more memory (of a cluster: or fewer threads each), or leave the case out",
     )
 
 

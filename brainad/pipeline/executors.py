@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
+from multiprocessing.connection import wait
 from pathlib import Path
+from threading import Thread
+from traceback import format_exc
 from typing import Any, Protocol, TypeVar
 
 from brainad.errors import ResourceError, UsageError
@@ -75,33 +80,94 @@ class Processes:
     count: int
 
     def map(self, work: Callable[[A], R], arguments: Sequence[A]) -> Iterator[R | Lost]:
-        """Use a pool; what a worker died of (memory) is done again in this process."""
-        if self.count < 2 or len(arguments) < 2:
+        """Use pools; what a worker may have died of (memory) is done again, alone."""
+        if self.count < 2:
             yield from IN_PROCESS.map(work, arguments)
             return
-        try:
-            context = multiprocessing.get_context("spawn")
-            pool = ProcessPoolExecutor(self.count, mp_context=context)
-        except OSError as error:
-            _log.warning("worker processes cannot start (%s): working in one process", error)
-            yield from IN_PROCESS.map(work, arguments)
-            return
-        with pool:
-            futures: list[Future[R]] = [pool.submit(work, argument) for argument in arguments]
+        done = 0
+        while done < len(arguments):
             try:
-                for argument, future in zip(arguments, futures, strict=True):
-                    try:
-                        result = future.result()
-                    except BrokenProcessPool:
-                        _log.warning("a worker process died: its work is done in this one")
-                        result = work(argument)
+                for result in self._use_one_pool(work, arguments[done:]):
+                    done += 1
                     yield result
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+            except _NoWorkersError as error:
+                _log.warning("worker processes cannot start (%s): working in one process", error)
+                yield from IN_PROCESS.map(work, arguments[done:])
+                return
+
+    def _use_one_pool(self, work: Callable[[A], R], arguments: Sequence[A]) -> Iterator[R | Lost]:
+        """Yield results until a worker died and all that was under way then is settled."""
+        suspects = 0
+        with _pool(self.count) as pool:
+            futures = [_submit(pool, work, argument) for argument in arguments]
+            for argument, future in zip(arguments, futures, strict=True):
+                if not isinstance(future.exception(), BrokenProcessPool):
+                    yield future.result()
+                    continue
+                yield _do_alone(work, argument)
+                suspects += 1
+                # Work is taken in order: later pieces waited, and a new pool may have them.
+                if suspects == self.count:
+                    return
 
     def for_threaded_work(self) -> Executor:
         """Return this process: networks use all cores, and one copy of them is enough."""
         return IN_PROCESS
+
+
+class _NoWorkersError(Exception):
+    """Worker processes do not start here, whatever their work is."""
+
+
+@contextmanager
+def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
+    try:
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(count, mp_context=context, initializer=_end_with_parent)
+    except OSError as error:
+        raise _NoWorkersError(error) from error
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Have this worker end when its parent is killed: it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "only workers are initialized"
+    Thread(target=_exit_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _exit_after(sentinel: int) -> None:
+    wait([sentinel])
+    # Neither exceptions nor clean-up of other threads may hold up the end of the process.
+    os._exit(1)
+
+
+def _submit(pool: ProcessPoolExecutor, work: Callable[[A], R], argument: A) -> Future[R]:
+    try:
+        return pool.submit(work, argument)
+    except BrokenProcessPool as error:
+        # A worker died of earlier pieces: the later ones learn it the same way.
+        future: Future[R] = Future()
+        future.set_exception(error)
+        return future
+    except OSError as error:
+        raise _NoWorkersError(error) from error
+
+
+def _do_alone(work: Callable[[A], R], argument: A) -> R | Lost:
+    """Give work to a worker of its own, which has the machine's memory to itself."""
+    _log.warning("a worker process died: what it may have died of is done again, alone")
+    with _pool(1) as pool:
+        started = _submit(pool, abs, 0)
+        if isinstance(started.exception(), BrokenProcessPool):
+            raise _NoWorkersError(started.exception())
+        try:
+            return pool.submit(work, argument).result()
+        except BrokenProcessPool:
+            return Lost("two worker processes that worked on it died, mostly for want of memory")
 
 
 class DaskCluster:
@@ -121,29 +187,62 @@ class DaskCluster:
     def map(self, work: Callable[[A], R], arguments: Sequence[A]) -> Iterator[R | Lost]:
         """Submit everything; Dask repeats the work of workers that die."""
         from distributed import KilledWorker  # noqa: PLC0415 - an extra
-        from distributed.comm.core import CommClosedError  # noqa: PLC0415
 
         futures: list[Any] = []
         try:
-            futures += self._client.map(work, arguments, pure=False)
+            with self._needed():
+                futures += self._client.map(partial(_caught, work), arguments, pure=False)
             for future in futures:
                 try:
-                    yield future.result()
+                    with self._needed():
+                        result = future.result()
                 except KilledWorker:
-                    yield Lost("every worker that worked on it died, mostly for want of memory")
+                    result = Lost("every worker that worked on it died, mostly for want of memory")
+                if isinstance(result, _Raised):
+                    result.error.add_note(result.traceback)
+                    raise result.error
+                yield result
+        finally:
+            if self._client.status == "running":
+                self._client.cancel(futures)
+
+    @contextmanager
+    def _needed(self) -> Iterator[None]:
+        from distributed.comm.core import CommClosedError  # noqa: PLC0415 - an extra
+
+        try:
+            yield
         except (CancelledError, CommClosedError, TimeoutError, OSError) as error:
             raise ResourceError(
                 f"the Dask scheduler is gone: {error}",
                 self._scheduler,
                 "start it and its workers again and run the same command; finished work is kept",
             ) from error
-        finally:
-            if self._client.status == "running":
-                self._client.cancel(futures)
 
     def for_threaded_work(self) -> Executor:
         """Return this one: a worker is a machine, or a part of one."""
         return self
+
+
+@dataclass(frozen=True)
+class _Raised:
+    """An error of the work, which must not pass for one of the cluster.
+
+    Args:
+        error: what the work raised.
+        traceback: where, as text.
+    """
+
+    error: Exception
+    traceback: str
+
+
+def _caught(work: Callable[[A], R], argument: A) -> R | _Raised:
+    try:
+        return work(argument)
+    except Exception as error:
+        # Of whatever kind: it is raised again where the result is asked for.
+        return _Raised(error, format_exc())
 
 
 @contextmanager

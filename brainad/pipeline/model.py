@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 from brainad import methods, model_folder
 from brainad.errors import UsageError
 from brainad.files import value_hash
-from brainad.method import Method, MethodSpec
+from brainad.method import EncodingMethod, Method, MethodSpec
 from brainad.pipeline.share import opened
 from brainad.pipeline.trained import find_model
 from brainad.plan import Plan, Resources, from_table, to_table
@@ -30,6 +31,7 @@ class Recipe:
         fold: of the stored model.
         plan: JSON of the plan, without a path.
         configuration: name of the method, without a path.
+        encoding_key: of the method, if it encodes: the same weights are elsewhere.
     """
 
     model_id: str
@@ -38,6 +40,7 @@ class Recipe:
     fold: str | None = None
     plan: str = ""
     configuration: str = ""
+    encoding_key: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,15 +102,14 @@ def training_free_model(plan: Plan, configuration: str, resources: Resources) ->
     method = build_method(plan, configuration, resources)
     table = to_table(plan)
     model_id = value_hash([configuration, table["configurations"][configuration]])
-    return Model(
-        plan,
-        configuration,
-        methods.get(configuration),
-        method,
-        None,
+    recipe = Recipe(
         model_id,
-        Recipe(model_id, resources, plan=json.dumps(table), configuration=configuration),
+        resources,
+        plan=json.dumps(table),
+        configuration=configuration,
+        encoding_key=_encoding_key(method),
     )
+    return Model(plan, configuration, methods.get(configuration), method, None, model_id, recipe)
 
 
 def open_model(path: Path, resources: Resources, fold: str | None = None) -> Model:
@@ -125,6 +127,7 @@ def open_model(path: Path, resources: Resources, fold: str | None = None) -> Mod
         stored = model_folder.read(find_model(folder, fold))
     method = build_method(stored.plan, stored.configuration, resources)
     method.load_state_dict(stored.state)
+    key = _encoding_key(method)
     return Model(
         stored.plan,
         stored.configuration,
@@ -132,8 +135,12 @@ def open_model(path: Path, resources: Resources, fold: str | None = None) -> Mod
         method,
         stored.calibration,
         stored.model_id,
-        Recipe(stored.model_id, resources, path.absolute(), fold),
+        Recipe(stored.model_id, resources, path.absolute(), fold, encoding_key=key),
     )
+
+
+def _encoding_key(method: Method) -> str:
+    return method.encoding_key if isinstance(method, EncodingMethod) else ""
 
 
 @functools.lru_cache(maxsize=1)
@@ -141,7 +148,7 @@ def _model_of(recipe: Recipe) -> Model:
     """Make a model once per process.
 
     Raises:
-        UsageError: the stored model is another one by now.
+        UsageError: the stored model is another one by now, or the weights here are others.
     """
     if recipe.path is not None:
         model = open_model(recipe.path, recipe.resources, recipe.fold)
@@ -151,6 +158,13 @@ def _model_of(recipe: Recipe) -> Model:
                 str(recipe.path),
                 "do not replace a model while it predicts; run the same command again",
             )
-        return model
-    plan = from_table(Plan, json.loads(recipe.plan), "plan")
-    return training_free_model(plan, recipe.configuration, recipe.resources)
+    else:
+        plan = from_table(Plan, json.loads(recipe.plan), "plan")
+        model = training_free_model(plan, recipe.configuration, recipe.resources)
+    if model.recipe.encoding_key != recipe.encoding_key:
+        raise UsageError(
+            f"the worker on {platform.node()} sees other weights than the run that it works for",
+            str(recipe.resources.weights),
+            "have the same files there on all machines and run the same command again",
+        )
+    return model

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,12 +39,20 @@ def limit_files() -> tuple[Path, ...]:
         groups = [line.split(":", 2) for line in _OWN_GROUP.read_text().splitlines()]
     except OSError:
         groups = []
-    own = [_CGROUP / group[2].lstrip("/") for group in groups if group[1:2] == [""]]
-    inside = [folder for each in own for folder in (each, *each.parents)]
+    groups = [group for group in groups if len(group) == 3]
+    unified = [group[2] for group in groups if not group[1]]
+    memory = [group[2] for group in groups if "memory" in group[1].split(",")]
     return (
-        *dict.fromkeys(f / "memory.max" for f in [_CGROUP, *inside] if f.is_relative_to(_CGROUP)),
-        _CGROUP / "memory" / "memory.limit_in_bytes",
+        *_upwards(_CGROUP, unified, "memory.max"),
+        *_upwards(_CGROUP / "memory", memory, "memory.limit_in_bytes"),
     )
+
+
+def _upwards(root: Path, groups: Sequence[str], name: str) -> list[Path]:
+    """List a file of the given groups and of all that they are in, from the root on."""
+    own = [root / group.lstrip("/") for group in groups]
+    inside = [folder for each in own for folder in (each, *each.parents)]
+    return [f / name for f in dict.fromkeys([root, *inside]) if f.is_relative_to(root)]
 
 
 def memory_gib(files: tuple[Path, ...] | None = None) -> float:
@@ -74,7 +83,10 @@ def _in_use(statistics: Path) -> float:
         lines = statistics.read_text().splitlines()
     except OSError:
         return 0.0
-    return sum(float(line.split()[1]) for line in lines if line.startswith("anon "))
+    fields = dict(line.split()[:2] for line in lines if len(line.split()) > 1)
+    # Control groups of version 2; of version 1 with the groups inside, and without.
+    names = [name for name in ("anon", "total_rss", "rss") if name in fields]
+    return float(fields[names[0]]) if names else 0.0
 
 
 def require_memory(case: Case) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from brainad.case import Case
 from brainad.errors import DataError
-from brainad.nifti import read_volume
+from brainad.nifti import read_grid, read_volume
 from brainad.preprocessing.geometry import SAME_MM, SNAP_MM
 from brainad.preprocessing.problem import Problem, problem_from_error
 from brainad.volume import Grid, Volume
@@ -51,16 +51,18 @@ def read_lesion(
     if path is None:
         return None, problems
     try:
+        labelled = read_grid(path)
+        drawn_on = min(images, key=lambda name: labelled.corner_distance_mm(images[name].grid))
+        grid = images[drawn_on].grid
+        files = (path, case.images[drawn_on])
+        problems += _check_position(case.case_id, labelled, grid, files)
+        if labelled.shape != grid.shape:
+            # Its voxels are not read: they may be more than fit into memory.
+            return None, problems
         labels = read_volume(path)
     except DataError as error:
         return None, [*problems, problem_from_error(error, case.case_id, "readable", path)]
-    drawn_on = min(images, key=lambda name: labels.grid.corner_distance_mm(images[name].grid))
-    grid = images[drawn_on].grid
-    files = (path, case.images[drawn_on])
-    problems += _check_position(case.case_id, labels.grid, grid, files)
     problems += _check_label_values(case.case_id, labels, expected, path)
-    if labels.grid.shape != grid.shape:
-        return None, problems
     if expected.anomaly_labels is None:
         lesion = labels.data > 0
     else:

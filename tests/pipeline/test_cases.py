@@ -4,6 +4,7 @@ import contextlib
 import logging
 import runpy
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
@@ -130,7 +131,9 @@ def test_watching_nothing_changes_nothing() -> None:
     assert list(unwatched("check", 2, outcomes)) == outcomes
 
 
-def test_worker_processes_give_the_same_outcomes(tmp_path: Path) -> None:
+def test_worker_processes_give_the_same_outcomes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     cases = scripts(tmp_path, a="", b="\n".join(FAILING), c="1 / 0", d="")
     outcomes = list(run_cases("check", cases, runpy.run_path, Processes(2)))
     assert [outcome.case_id for outcome in outcomes] == ["a", "b", "c", "d"]
@@ -138,23 +141,48 @@ def test_worker_processes_give_the_same_outcomes(tmp_path: Path) -> None:
     assert kinds == ["", "DataError", "ZeroDivisionError", ""]
     assert outcomes[1].failure is not None
     assert outcomes[1].failure.fix == "scan again"
+    # Workers have no log file: it is written here.
+    assert "case b failed (check): too dark" in caplog.text
+    assert "unexpected error in case c\nTraceback" in caplog.text
+    assert caplog.text.count("ZeroDivisionError: division by zero") == 1
 
 
-def test_a_case_whose_worker_died_is_done_in_this_process(
+def test_a_case_whose_worker_died_is_done_again_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     dying = (
-        "import multiprocessing, os, pathlib\n"
-        "if multiprocessing.parent_process(): os._exit(1)\n"
-        f"pathlib.Path({str(tmp_path)!r}, 'done').touch()"
+        "import os, pathlib\n"
+        f"path = pathlib.Path({str(tmp_path)!r}, 'tried')\n"
+        "if not path.exists():\n"
+        "    path.touch()\n"
+        "    os._exit(1)"
     )
-    outcomes = list(
-        run_cases("check", scripts(tmp_path, a=dying, b="", c=""), runpy.run_path, Processes(2))
-    )
+    cases = scripts(tmp_path, a="", b=dying, c="")
+    outcomes = list(run_cases("check", cases, runpy.run_path, Processes(2)))
     assert [outcome.case_id for outcome in outcomes] == ["a", "b", "c"]
     assert all(outcome.failure is None for outcome in outcomes)
-    assert (tmp_path / "done").exists()
-    assert "a worker process died: its work is done in this one" in caplog.text
+    assert "a worker process died" in caplog.text
+
+
+def test_a_case_that_kills_its_workers_fails_and_the_others_stay_in_workers(
+    tmp_path: Path,
+) -> None:
+    asking = (
+        "import multiprocessing, pathlib\n"
+        "assert multiprocessing.parent_process(), 'in the parent'\n"
+        "pathlib.Path(__file__).with_suffix('.done').touch()"
+    )
+    deadly = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
+    cases = scripts(tmp_path, a=asking, b=deadly, c=asking, d=asking, e=asking)
+    outcomes = list(run_cases("prepare", cases, runpy.run_path, Processes(2)))
+    assert [outcome.case_id for outcome in outcomes] == ["a", "b", "c", "d", "e"]
+    kinds = [outcome.failure.error_type if outcome.failure else "" for outcome in outcomes]
+    assert kinds == ["", "WorkerLost", "", "", ""]
+    assert len(list(tmp_path.glob("*.done"))) == 4
+    # The run that tries it again has nothing else to do, and survives it too.
+    (outcome,) = run_cases("prepare", cases[1:2], runpy.run_path, Processes(2))
+    assert outcome.failure is not None
+    assert "leave the case out" in outcome.failure.fix
 
 
 @pytest.mark.parametrize("kind", [ResourceError, UsageError])
@@ -180,6 +208,30 @@ def test_without_worker_processes_one_is_enough(
     assert len(list(run_cases("check", [("a", 1), ("b", 2)], seen.append, Processes(2)))) == 2
     assert seen == [1, 2]
     assert "working in one process" in caplog.text
+
+
+class _DeadOnArrival:
+    """A pool whose workers die before they get work."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def submit(self, *_: object) -> None:
+        raise BrokenProcessPool("dead")
+
+    def shutdown(self, **_: object) -> None:
+        pass
+
+
+def test_workers_that_die_whatever_they_do_are_no_fault_of_the_cases(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(executors, "ProcessPoolExecutor", _DeadOnArrival)
+    seen: list[int] = []
+    outcomes = list(run_cases("check", [("a", 1), ("b", 2)], seen.append, Processes(2)))
+    assert [outcome.failure for outcome in outcomes] == [None, None]
+    assert seen == [1, 2]
+    assert "worker processes cannot start (dead)" in caplog.text
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 10])

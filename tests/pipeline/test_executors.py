@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from brainad.errors import ResourceError, UsageError
@@ -90,6 +91,10 @@ def double(number: int) -> int:
     return 2 * number
 
 
+def read(path: str) -> str:
+    return Path(path).read_text()
+
+
 def die(_number: int) -> int:
     os._exit(1)
 
@@ -126,6 +131,40 @@ def test_results_come_in_the_order_of_the_arguments(executor: Executor) -> None:
     assert list(executor.map(abs, [-3, 1, -2])) == [3, 1, 2]
     assert list(executor.map(abs, [])) == []
     assert executor.for_threaded_work() is IN_PROCESS
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    waiting = tmp_path / "waiting.py"
+    waiting.write_text("print(flush=True)\nimport time\ntime.sleep(600)")
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import runpy\n"
+        "from brainad.pipeline.executors import Processes\n"
+        "if __name__ == '__main__':\n"
+        f"    list(Processes(2).map(runpy.run_path, [{str(waiting)!r}] * 3))"
+    )
+    with subprocess.Popen(
+        [sys.executable, str(program)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as process:
+        assert process.stdout is not None
+        for _ in range(2):
+            process.stdout.readline()
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert len(children) >= 2
+        process.kill()
+    deadline = time.monotonic() + 30
+    while any(map(lives, children)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(lives, children))
+
+
+def lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_without_a_scheduler_work_stays_here() -> None:
@@ -166,6 +205,16 @@ def test_a_cluster_works_and_its_losses_stay_with_the_case(
         open_executor(1, str(cluster.file)),
     ):
         pass
+
+
+@loopback
+def test_an_error_of_the_work_is_none_of_the_scheduler(cluster: Cluster) -> None:
+    with open_executor(1, str(cluster.file)) as executor:
+        results = executor.map(read, [str(cluster.file), str(cluster.folder / "missing")])
+        assert "tcp" in next(results)
+        with pytest.raises(FileNotFoundError, match="missing") as caught:
+            next(results)
+        assert "in read" in "".join(caught.value.__notes__)
 
 
 @loopback

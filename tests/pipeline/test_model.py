@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 
 from brainad.errors import UsageError
 from brainad.files import read_json, write_json
-from brainad.method import Scope
+from brainad.method import EncodingMethod, Scope
 from brainad.pipeline.dataset import PLAN_FILE, DatasetWork
 from brainad.pipeline.model import (
     build_method,
@@ -103,6 +104,26 @@ def test_a_changed_model_is_refused(
     write_json(tmp_path / "plans.json", json.loads(json.dumps({**table, "dataset_name": "x"})))
     with pytest.raises(UsageError, match=r"plans.json does not match its SHA-256"):
         open_model(tmp_path, resources)
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_worker_that_sees_other_weights_is_refused(
+    planned: Plan, phantom_bank: Path, resources: Resources, stored: bool
+) -> None:
+    model = (
+        open_model(phantom_bank, resources)
+        if stored
+        else training_free_model(planned, "codegraph3d", resources)
+    )
+    assert isinstance(model.method, EncodingMethod)
+    assert model.recipe.encoding_key == model.method.encoding_key
+    make, arguments = model.__reduce__()
+    assert make(*arguments).recipe == model.recipe
+    other = replace(model, recipe=replace(model.recipe, encoding_key="of other weights"))
+    make, arguments = other.__reduce__()
+    with pytest.raises(UsageError, match=f"worker on {platform.node()} sees other") as caught:
+        make(*arguments)
+    assert caught.value.where == str(resources.weights)
 
 
 def test_a_method_may_bring_its_own_map_threshold(planned: Plan, resources: Resources) -> None:

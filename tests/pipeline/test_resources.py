@@ -40,15 +40,34 @@ def test_the_smallest_limit_counts(tmp_path: Path) -> None:
     assert memory_gib((tmp_path / "none",)) == pytest.approx(unlimited, rel=0.2)
 
 
+@pytest.mark.parametrize(
+    ("statistics", "gib"),
+    [
+        (f"rss_huge {GIB}\nrss {GIB // 2}", 0.5),
+        (f"rss {GIB // 2}\ntotal_rss_huge 0\ntotal_rss {GIB // 4 * 3}", 0.25),
+        ("cache 7\n\nodd", 1.0),
+    ],
+)
+def test_the_first_version_of_control_groups_counts_under_other_names(
+    tmp_path: Path, statistics: str, gib: float
+) -> None:
+    (tmp_path / "memory.limit_in_bytes").write_text(f"{GIB}\n")
+    (tmp_path / "memory.stat").write_text(statistics)
+    assert memory_gib((tmp_path / "memory.limit_in_bytes",)) == gib
+
+
 def test_the_group_of_the_process_and_those_above_are_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = tmp_path / "cgroup"
-    own.write_text("1:memory:/old\n0::/slurm/job_7\n")
+    own.write_text("4:cpu,cpuacct:/other\n1:hugetlb,memory:/old/job_7\n0::/slurm/job_7\n")
     monkeypatch.setattr(resources, "_OWN_GROUP", own)
     files = [str(path) for path in limit_files()]
     for name in ("", "/slurm", "/slurm/job_7"):
         assert f"/sys/fs/cgroup{name}/memory.max" in files
+    for name in ("", "/old", "/old/job_7"):
+        assert f"/sys/fs/cgroup/memory{name}/memory.limit_in_bytes" in files
+    assert len(files) == 6
     assert all(name.startswith("/sys/fs/cgroup/") for name in files)
     monkeypatch.setattr(resources, "_OWN_GROUP", tmp_path / "none")
     assert limit_files()[0] == Path("/sys/fs/cgroup/memory.max")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -78,6 +79,19 @@ def test_label_of_another_shape(tmp_path: Path) -> None:
     assert lesion is None
     assert problem.level == "error"
     assert "(6, 7, 6)" in problem.message
+
+
+def test_the_voxels_of_a_label_of_another_shape_are_not_read(tmp_path: Path) -> None:
+    """A damaged header may claim more of them than fit into memory."""
+    path = tmp_path / "label.nii"
+    write_volume(path, Volume(painted({}), GRID))
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<8h", content, 40, 3, 1000, 1000, 1000, 1, 1, 1, 1)
+    path.write_bytes(content)
+    lesion, (problem,) = read_lesion(case(path), IMAGES, Expectations())
+    assert lesion is None
+    assert (problem.level, problem.check) == ("error", "label grid")
+    assert "(1000, 1000, 1000)" in problem.message
 
 
 def test_a_mask_may_lie_on_another_channels_grid(tmp_path: Path) -> None:
