@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -131,6 +132,20 @@ def test_results_come_in_the_order_of_the_arguments(executor: Executor) -> None:
     assert list(executor.map(abs, [-3, 1, -2])) == [3, 1, 2]
     assert list(executor.map(abs, [])) == []
     assert executor.for_threaded_work() is IN_PROCESS
+
+
+def test_what_kills_its_workers_is_lost_and_the_rest_stays_in_workers(tmp_path: Path) -> None:
+    asking = tmp_path / "asking.py"
+    asking.write_text("from multiprocessing import parent_process\ninside = bool(parent_process())")
+    deadly = tmp_path / "deadly.py"
+    deadly.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
+    programs = [str(deadly if place == 1 else asking) for place in range(5)]
+    results = list(Processes(2).map(runpy.run_path, programs))
+    assert [isinstance(result, Lost) for result in results] == [False, True, False, False, False]
+    assert all(result["inside"] for result in results if not isinstance(result, Lost))
+    # A run that has nothing else left to do survives it too.
+    (result,) = Processes(2).map(runpy.run_path, [str(deadly)])
+    assert isinstance(result, Lost)
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
