@@ -226,7 +226,9 @@ def test_a_cluster_works_and_its_losses_stay_with_the_case(
 def test_an_error_of_the_work_is_none_of_the_scheduler(cluster: Cluster) -> None:
     with open_executor(1, str(cluster.file)) as executor:
         results = executor.map(read, [str(cluster.file), str(cluster.folder / "missing")])
-        assert "tcp" in next(results)
+        first = next(results)
+        assert isinstance(first, str)
+        assert "tcp" in first
         with pytest.raises(FileNotFoundError, match="missing") as caught:
             next(results)
         assert "in read" in "".join(caught.value.__notes__)
