@@ -234,6 +234,22 @@ def test_an_error_of_the_work_is_none_of_the_scheduler(cluster: Cluster) -> None
         assert "in read" in "".join(caught.value.__notes__)
 
 
+def test_what_the_scheduler_met_in_unpacking_the_work_is_told() -> None:
+    class Client:
+        status = "closed"
+        cause: Exception = UsageError("sees other weights")
+
+        def map(self, *_: object, **__: object) -> None:
+            raise RuntimeError("Error during deserialization") from self.cause
+
+    client = Client()
+    with pytest.raises(UsageError, match="sees other weights"):
+        list(DaskCluster(client, "tcp://a:1").map(double, [1]))
+    client.cause = KeyError("x")
+    with pytest.raises(RuntimeError, match="deserialization"):
+        list(DaskCluster(client, "tcp://a:1").map(double, [1]))
+
+
 @loopback
 def test_work_that_kills_every_worker_is_given_up(cluster: Cluster) -> None:
     with open_executor(1, str(cluster.file)) as executor:
