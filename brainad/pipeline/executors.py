@@ -22,7 +22,7 @@ from threading import Thread
 from traceback import format_exc
 from typing import Any, Protocol, TypeVar
 
-from brainad.errors import ResourceError, UsageError
+from brainad.errors import BrainadError, ResourceError, UsageError
 
 _log = logging.getLogger(__name__)
 A = TypeVar("A")
@@ -218,6 +218,11 @@ class DaskCluster:
                 self._scheduler,
                 "start it and its workers again and run the same command; finished work is kept",
             ) from error
+        except RuntimeError as error:
+            # The scheduler unpacks the work as workers do, and hides what it met in doing so.
+            if isinstance(error.__cause__, BrainadError):
+                raise error.__cause__ from None
+            raise
 
     def for_threaded_work(self) -> Executor:
         """Return this one: a worker is a machine, or a part of one."""

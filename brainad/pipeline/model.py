@@ -163,7 +163,8 @@ def _model_of(recipe: Recipe) -> Model:
         model = training_free_model(plan, recipe.configuration, recipe.resources)
     if model.recipe.encoding_key != recipe.encoding_key:
         raise UsageError(
-            f"the worker on {platform.node()} sees other weights than the run that it works for",
+            f"the worker (or scheduler) on {platform.node()} sees other weights than "
+            "the run that it works for",
             str(recipe.resources.weights),
             "have the same files there on all machines and run the same command again",
         )

@@ -3,9 +3,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import runpy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ import torch
 from brainad.errors import BrainadError, DataError, ResourceError, UsageError
 from brainad.pipeline import executors
 from brainad.pipeline.cases import Outcome, Share, attempt, run_cases, unwatched
-from brainad.pipeline.executors import Processes
+from brainad.pipeline.executors import InProcess, Lost, Processes
 from brainad.pipeline.stop import STOP
 
 FAILING = [
@@ -164,25 +165,17 @@ def test_a_case_whose_worker_died_is_done_again_alone(
     assert "a worker process died" in caplog.text
 
 
-def test_a_case_that_kills_its_workers_fails_and_the_others_stay_in_workers(
-    tmp_path: Path,
-) -> None:
-    asking = (
-        "import multiprocessing, pathlib\n"
-        "assert multiprocessing.parent_process(), 'in the parent'\n"
-        "pathlib.Path(__file__).with_suffix('.done').touch()"
-    )
-    deadly = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
-    cases = scripts(tmp_path, a=asking, b=deadly, c=asking, d=asking, e=asking)
-    outcomes = list(run_cases("prepare", cases, runpy.run_path, Processes(2)))
-    assert [outcome.case_id for outcome in outcomes] == ["a", "b", "c", "d", "e"]
-    kinds = [outcome.failure.error_type if outcome.failure else "" for outcome in outcomes]
-    assert kinds == ["", "WorkerLost", "", "", ""]
-    assert len(list(tmp_path.glob("*.done"))) == 4
-    # The run that tries it again has nothing else to do, and survives it too.
-    (outcome,) = run_cases("prepare", cases[1:2], runpy.run_path, Processes(2))
-    assert outcome.failure is not None
-    assert "leave the case out" in outcome.failure.fix
+def test_a_case_that_kills_its_workers_fails() -> None:
+    class Deadly(InProcess):
+        def map(self, work: Callable[[Any], Any], arguments: Sequence[Any]) -> Iterator[Any]:
+            yield from (Lost("it died"), *map(work, arguments[1:]))
+
+    lost, done = run_cases("prepare", [("a", -1), ("b", 2)], abs, Deadly())
+    assert lost.failure is not None
+    assert (lost.case_id, lost.failure.error_type) == ("a", "WorkerLost")
+    assert lost.failure.message == "it died"
+    assert "leave the case out" in lost.failure.fix
+    assert (done.case_id, done.failure) == ("b", None)
 
 
 @pytest.mark.parametrize("kind", [ResourceError, UsageError])

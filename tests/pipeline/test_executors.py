@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -133,6 +134,20 @@ def test_results_come_in_the_order_of_the_arguments(executor: Executor) -> None:
     assert executor.for_threaded_work() is IN_PROCESS
 
 
+def test_what_kills_its_workers_is_lost_and_the_rest_stays_in_workers(tmp_path: Path) -> None:
+    asking = tmp_path / "asking.py"
+    asking.write_text("from multiprocessing import parent_process\ninside = bool(parent_process())")
+    deadly = tmp_path / "deadly.py"
+    deadly.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
+    programs = [str(deadly if place == 1 else asking) for place in range(5)]
+    results = list(Processes(2).map(runpy.run_path, programs))
+    assert [isinstance(result, Lost) for result in results] == [False, True, False, False, False]
+    assert all(result["inside"] for result in results if not isinstance(result, Lost))
+    # A run that has nothing else left to do survives it too.
+    (result,) = Processes(2).map(runpy.run_path, [str(deadly)])
+    assert isinstance(result, Lost)
+
+
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     waiting = tmp_path / "waiting.py"
     waiting.write_text("print(flush=True)\nimport time\ntime.sleep(600)")
@@ -211,10 +226,28 @@ def test_a_cluster_works_and_its_losses_stay_with_the_case(
 def test_an_error_of_the_work_is_none_of_the_scheduler(cluster: Cluster) -> None:
     with open_executor(1, str(cluster.file)) as executor:
         results = executor.map(read, [str(cluster.file), str(cluster.folder / "missing")])
-        assert "tcp" in str(next(results))
+        first = next(results)
+        assert isinstance(first, str)
+        assert "tcp" in first
         with pytest.raises(FileNotFoundError, match="missing") as caught:
             next(results)
         assert "in read" in "".join(caught.value.__notes__)
+
+
+def test_what_the_scheduler_met_in_unpacking_the_work_is_told() -> None:
+    class Client:
+        status = "closed"
+        cause: Exception = UsageError("sees other weights")
+
+        def map(self, *_: object, **__: object) -> None:
+            raise RuntimeError("Error during deserialization") from self.cause
+
+    client = Client()
+    with pytest.raises(UsageError, match="sees other weights"):
+        list(DaskCluster(client, "tcp://a:1").map(double, [1]))
+    client.cause = KeyError("x")
+    with pytest.raises(RuntimeError, match="deserialization"):
+        list(DaskCluster(client, "tcp://a:1").map(double, [1]))
 
 
 @loopback

@@ -121,7 +121,7 @@ def test_a_worker_that_sees_other_weights_is_refused(
     assert make(*arguments).recipe == model.recipe
     other = replace(model, recipe=replace(model.recipe, encoding_key="of other weights"))
     make, arguments = other.__reduce__()
-    with pytest.raises(UsageError, match=f"worker on {platform.node()} sees other") as caught:
+    with pytest.raises(UsageError, match=f"on {platform.node()} sees other") as caught:
         make(*arguments)
     assert caught.value.where == str(resources.weights)
 
