@@ -46,7 +46,9 @@ def test_the_whole_job_runs_and_runs_again(
     code, again, messages = command(main, *flags)
     assert code == 0
     assert again == shown
-    assert " done " not in messages
+    # Only the comparison with the truth is made again.
+    stages = {line.split()[0] for line in messages.splitlines() if " done " in line}
+    assert stages == {"evaluate"}
 
 
 def test_a_device_that_does_not_exist_is_refused(command: Command, tmp_path: Path) -> None:

@@ -246,9 +246,9 @@ def test_file_numbers_can_be_given_a_meaning(
     shutil.copy2(scans / "phantom_000_0000.nii.gz", source)
     flags = ("-i", source, "-o", tmp_path / "out", *planned)
     code, _, messages = command(main, *flags)
-    assert code == 2
+    assert code == 3
     assert "the contrast of CHANNEL0 is not known" in messages
-    assert "0 usable cases" in messages
+    assert "none of the 1 cases can be used" in messages
     code, _, messages = command(main, *flags, "--channel_map", "T2=_0000")
     assert code == 2
     assert "phantom_000_0000.nii.gz is channel T2 of case phantom_000" in messages

@@ -66,7 +66,7 @@ def test_epochs_deal_differently_and_repeatably(data: FeatureSet) -> None:
 
 def test_a_few_slices_can_be_learnt_by_heart(healthy: list[PreparedCase]) -> None:
     session = MemorySession()
-    plan = make_plan(epochs=150, channel_dropout=False, batch_size=2)
+    plan = make_plan(epochs=300, channel_dropout=False, batch_size=2)
     fit(features(healthy[:1]), plan, session)
     losses = [values["reconstruction"] for _, _, values in session.reports]
     assert losses[-1] < losses[0] / 3
