@@ -122,7 +122,9 @@ def run_confined(home: Path, cases: int) -> Mapping[str, bool]:
         name for name in expected | found if expected.get(name) != found.get(name)
     )
     assert (confined / "report.html").is_file()
-    assert list((home / "locked").iterdir()) == []
+    # The superuser may write anywhere, and libraries then keep their settings in the home.
+    if applied["a user without rights"] or os.getuid():
+        assert list((home / "locked").iterdir()) == []
     return applied
 
 
