@@ -27,9 +27,8 @@ def main() -> None:
 def _merge(arguments: argparse.Namespace) -> int:
     target = Path(arguments.o)
     merged = merge_parts(target)
-    done = len(merged.markers) - len(merged.failed)
     print(
-        f"{target}: {done} cases done, {len(merged.failed)} failed, "
+        f"{target}: {len(merged.done)} cases done, {len(merged.failed)} failed, "
         f"{len(merged.missing_cases)} missing; {merged.part_count} parts"
     )
     if merged.missing_parts:

@@ -67,6 +67,12 @@ class Merged:
         """Return the markers of failed cases."""
         return [marker for marker in self.markers if marker.failure]
 
+    @property
+    def done(self) -> list[Marker]:
+        """Return the markers of cases whose files are all there."""
+        missing = set(self.missing_cases)
+        return [m for m in self.markers if not m.failure and m.row["case_id"] not in missing]
+
 
 def begin_part(output: OutputFolder, share: Share) -> None:
     """Forget what an earlier run of this part did, and runs with another number of parts."""
@@ -159,7 +165,7 @@ def _update_report(target: Path, merged: Merged) -> None:
     if not path.is_file():
         return
     output = OutputFolder(target)
-    done = [marker for marker in merged.markers if not marker.failure]
+    done = merged.done
     table = dict(read_json(path))
     table["cases"] = {
         "done": len(done),

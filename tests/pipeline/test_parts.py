@@ -51,7 +51,11 @@ def test_a_case_whose_files_are_gone_is_missing(tmp_path: Path) -> None:
         output.internal / "cases" / "a.json",
         {"format_version": 1, **marker, "failure": None, "calibration": None},
     )
+    write_json(tmp_path / "run_report.json", {})
     assert merge_parts(tmp_path).missing_cases == ["a"]
+    report = read_json(tmp_path / "run_report.json")
+    assert report["cases"] == {"done": 0, "failed": 0, "pending": 1}
+    assert report["outputs"] == []
 
 
 def test_the_merge_says_what_is_missing(tmp_path: Path) -> None:

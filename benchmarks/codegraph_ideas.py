@@ -1,0 +1,214 @@
+"""What ideas beyond the paper change in codegraph3d, on the cohorts of `phantom_cohorts.py`.
+
+Run after the ``default`` row of the cohort: prepared heads and tokens are taken from there.
+Metrics are measured on the working grid inside the brain, so they differ a little from the rows
+of `phantom_cohorts.py`. Phantoms share one anatomy and are not patients: the figures compare
+settings, they do not predict clinical performance.
+
+- ``calibrated``: at every cell, the scores of a layer are centred on the cohort's median and
+  divided by its median absolute deviation there, before layers are averaged.
+- ``shifted``: a second pass whose cells are shifted by half a cell along every axis; the maps are
+  averaged. It encodes and scores everything twice.
+- ``diluted_edge``: plain trilinear interpolation, empty cells count as 0 (the default divides by
+  the interpolated mask of the cells).
+- ``nearest``: every voxel takes the score of its cell.
+
+    python benchmarks/codegraph_ideas.py B -o phantom_benchmark
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from phantom_cohorts import COHORTS
+from scipy import ndimage
+
+from brainad.arrays import ArrayFolder
+from brainad.case import PreparedCase
+from brainad.cli.tables import format_table
+from brainad.evaluation import metrics
+from brainad.evaluation.voxel_curves import VoxelCurves
+from brainad.methods.codegraph3d.cohort import stack_cases
+from brainad.methods.codegraph3d.maps import anomaly_map, score_grid, upsample
+from brainad.methods.codegraph3d.method import CoDeGraph3D
+from brainad.methods.codegraph3d.plan import CoDeGraph3DPlan
+from brainad.methods.codegraph3d.scoring import ScoreSettings, score_cohort
+from brainad.methods.codegraph3d.tokens import CaseTokens
+from brainad.pipeline.dataset import PREPARED_FOLDER, TRUTH_FOLDER
+from brainad.pipeline.planning import read_plan
+from brainad.pipeline.resources import measure_resources
+from brainad.plan import from_table
+from brainad.prepared import PreparedFolder
+from brainad.truth import PreparedTruthFolder
+from brainad.workspace import find_workspace
+
+Map = NDArray[np.float32]
+# Where fewer volumes have a token, the cohort says too little about what is usual.
+FEWEST_VOLUMES = 10
+# Makes the median absolute deviation of a normal distribution its standard deviation.
+_MAD = 1.4826
+
+
+def token_scores(tokens: Sequence[CaseTokens], plan: CoDeGraph3DPlan) -> list[NDArray[Any]]:
+    """Score a cohort; per layer the token scores of all cases, one after the other."""
+    radius = plan.radius if plan.matching == "local" else None
+    settings = ScoreSettings(plan.nearest_share, radius, plan.graph)
+    return [
+        score_cohort(stack_cases(tokens, layer), settings, plan.seed).scores
+        for layer in range(len(plan.layers))
+    ]
+
+
+def calibrated(scores: NDArray[Any], cell_index: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Compare every score (T,) with the scores that the cohort has at the same cell.
+
+    The deviation is not allowed below its median over all cells: places where all volumes agree
+    would turn noise into anomalies.
+    """
+    order = np.argsort(cell_index, kind="stable")
+    starts = np.flatnonzero(np.diff(cell_index[order], prepend=-1))
+    centre, deviation = np.full(len(scores), np.nan), np.full(len(scores), np.nan)
+    for members in np.split(order, starts[1:]):
+        if len(members) >= FEWEST_VOLUMES:
+            centre[members] = np.median(scores[members])
+            deviation[members] = _MAD * np.median(np.abs(scores[members] - centre[members]))
+    deviation = np.fmax(deviation, np.nanmedian(deviation))
+    # Rare cells: the cohort's own centre and deviation, over all cells.
+    centre = np.where(np.isnan(centre), np.median(scores), centre)
+    return (scores - centre) / deviation
+
+
+def fused(layers: Sequence[NDArray[Any]], tokens: Sequence[CaseTokens]) -> list[NDArray[Any]]:
+    """Average over layers and split into cases."""
+    ends = np.cumsum([int(each.cells.sum()) for each in tokens])[:-1]
+    return np.split(np.mean(layers, axis=0), ends)
+
+
+def shifted(case: PreparedCase, cell: int) -> PreparedCase:
+    """Pad a case so that every cell begins half a cell earlier."""
+    pads = ((cell - cell // 2, cell // 2),) * 3
+    images = {name: np.pad(image, pads) for name, image in case.images.items()}
+    return replace(case, images=images, brain=np.pad(np.asarray(case.brain), pads))
+
+
+def unshifted(data: Map, cell: int) -> Map:
+    """Cut the padding of `shifted` off a map."""
+    start, stop = cell - cell // 2, -(cell // 2)
+    return data[start:stop, start:stop, start:stop]
+
+
+def nearest(grid: Map, brain: NDArray[np.bool_]) -> Map:
+    """Give every voxel the score of its cell."""
+    cell = brain.shape[0] // grid.shape[0]
+    return np.where(brain, np.kron(grid, np.ones((cell,) * 3, grid.dtype)), 0)
+
+
+def as_tokens(encoding: Any, plan: CoDeGraph3DPlan) -> CaseTokens:
+    """Read what `CoDeGraph3D.encode` returned."""
+    layers = (encoding[f"layer_{number}"].astype(np.float32) for number in plan.layers)
+    return CaseTokens(tuple(map(torch.from_numpy, layers)), encoding["cells"])
+
+
+def measure(
+    name: str, maps: Sequence[Map], patients: Sequence[float], truths: Sequence[NDArray[np.bool_]]
+) -> dict[str, Any]:
+    """Measure one row; maps are stretched to [0, 1] together."""
+    lowest, highest = min(each.min() for each in maps), max(each.max() for each in maps)
+    curves = VoxelCurves()
+    for data, lesion in zip(maps, truths, strict=True):
+        regions, _ = ndimage.label(lesion)
+        unit = (data - lowest) / (highest - lowest)
+        curves.add(unit, np.asarray(regions, np.int32), np.ones(lesion.shape, bool))
+    voxels = curves.metrics()
+    ill = np.array([lesion.any() for lesion in truths])
+    return {
+        "idea": name,
+        "patient AUROC": metrics.auroc(ill, np.array(patients)),
+        "voxel AP": voxels["AUPRC"],
+        "Dice-max (oracle)": voxels["best_dice"],
+        "AUPRO": voxels["AUPRO"],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cohort", choices=list(COHORTS))
+    parser.add_argument("-o", default="phantom_benchmark", help="folder of phantom_cohorts.py")
+    parser.add_argument("-seed", type=int, help="of the cohort, instead of the benchmark's own")
+    arguments = parser.parse_args()
+    seed = COHORTS[arguments.cohort][1] if arguments.seed is None else arguments.seed
+    home = Path(arguments.o) / f"{arguments.cohort}_{seed}"
+    derived = home / "preprocessed_planned"
+    resources = measure_resources(find_workspace({}).weights, "cpu")
+    table = read_plan(derived / "brainadPlans.json").configurations["codegraph3d"]
+    plan = from_table(CoDeGraph3DPlan, dict(table), "plan")
+    method = CoDeGraph3D(plan, resources)
+    prepared = PreparedFolder(derived / PREPARED_FOLDER)
+    known = PreparedTruthFolder(ArrayFolder(derived / TRUTH_FOLDER))
+    cases = [prepared.read(path.name) for path in sorted((derived / PREPARED_FOLDER).iterdir())]
+    brains = [np.asarray(case.brain) for case in cases]
+    lesions = [known.read(case.case_id).lesion for case in cases]
+    truths = [
+        np.zeros(brain.shape, bool) if lesion is None else np.asarray(lesion)
+        for lesion, brain in zip(lesions, brains, strict=True)
+    ]
+    stored = home / "predictions" / "default" / ".brainad" / "encodings"
+    tokens = []
+    for case in cases:
+        with np.load(stored / f"{case.case_id}.npz") as arrays:
+            tokens.append(as_tokens(arrays, plan))
+    layers = token_scores(tokens, plan)
+    plain = fused(layers, tokens)
+    index = np.concatenate([np.flatnonzero(each.cells) for each in tokens])
+    centred = fused([calibrated(each, index) for each in layers], tokens)
+    grids = [score_grid(s, t.cells) for s, t in zip(plain, tokens, strict=True)]
+    maps = [anomaly_map(g, t.cells, b) for g, t, b in zip(grids, tokens, brains, strict=True)]
+    highest = [float(each.max()) for each in plain]
+    rows = [measure("default", maps, highest, truths)]
+    rows.append(
+        measure(
+            "calibrated",
+            [
+                anomaly_map(score_grid(s - min(map(np.min, centred)), t.cells), t.cells, b)
+                for s, t, b in zip(centred, tokens, brains, strict=True)
+            ],
+            [float(each.max()) for each in centred],
+            truths,
+        )
+    )
+    rows.append(
+        measure(
+            "diluted_edge",
+            [np.where(b, upsample(g, plan.cell), 0) for g, b in zip(grids, brains, strict=True)],
+            highest,
+            truths,
+        )
+    )
+    rows.append(
+        measure(
+            "nearest", [nearest(g, b) for g, b in zip(grids, brains, strict=True)], highest, truths
+        )
+    )
+    print(format_table(rows), flush=True)
+    moved = [shifted(case, plan.cell) for case in cases]
+    moved_tokens = [as_tokens(method.encode(case), plan) for case in moved]
+    moved_scores = fused(token_scores(moved_tokens, plan), moved_tokens)
+    both = []
+    for scores, own, case, first in zip(moved_scores, moved_tokens, moved, maps, strict=True):
+        data = anomaly_map(score_grid(scores, own.cells), own.cells, np.asarray(case.brain))
+        both.append((first + unshifted(data, plan.cell)) / 2)
+    means = [(a + float(b.max())) / 2 for a, b in zip(highest, moved_scores, strict=True)]
+    rows.append(measure("shifted", both, means, truths))
+    print(f"phantom cohort {arguments.cohort}, seed {seed}")
+    print(format_table(rows))
+
+
+if __name__ == "__main__":
+    main()
