@@ -13,10 +13,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-class OneDnnLinear(nn.Module):
-    """A frozen linear layer with the parameters of another.
+def fast_linear(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Map (..., in) to (..., out) with a weight (out, in).
 
     Where gradients are needed, or torch was built without the kernel, it computes as usual.
+    """
+    kernel = _kernel()
+    usable = kernel and features.device.type == "cpu" and features.dtype == torch.float32
+    if not usable or (torch.is_grad_enabled() and features.requires_grad):
+        return functional.linear(features, weight, bias)
+    result: Tensor = kernel(features, weight, bias, "none", [], "")
+    return result
+
+
+class OneDnnLinear(nn.Module):
+    """A frozen linear layer with the parameters of another, computed by `fast_linear`.
 
     Args:
         linear: layer whose parameters are shared.
@@ -29,11 +40,7 @@ class OneDnnLinear(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (..., in) to (..., out)."""
-        usable = features.device.type == "cpu" and features.dtype == torch.float32
-        if not usable or (torch.is_grad_enabled() and features.requires_grad):
-            return functional.linear(features, self.weight, self.bias)
-        result: Tensor = _kernel()(features, self.weight, self.bias, "none", [], "")
-        return result
+        return fast_linear(features, self.weight, self.bias)
 
 
 def use_onednn(model: nn.Module) -> None:

@@ -5,8 +5,8 @@ the other volume. `local` matching allows only cells within a Chebyshev radius, 
 registered volumes.
 
 Tokens are centred once, which leaves distances unchanged and rounding errors small, and
-|a - c|² = |a|² + |c|² - 2 a·c is evaluated in blocks that stay in the cache. Roots are taken of
-the minima only.
+|a - c|² = |a|² + |c|² - 2 a·c is evaluated in blocks that stay in the cache, as one product of
+(-2 a, |a|², 1) and (c, 1, |c|²). Roots are taken of the minima only.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
+from brainad.encoders.cpu_linear import fast_linear
 from brainad.methods.codegraph3d.cohort import CohortTokens
 from brainad.methods.codegraph3d.window import mutual_window_distances, window_distances
 
@@ -61,13 +61,12 @@ def reference_distances(
     if radius is not None:
         return window_distances(queries, references, radius)
     centre = queries.tokens.mean(0)
-    rows, columns = queries.tokens - centre, references.tokens - centre
-    square = columns.square().sum(1)
+    rows, columns = queries.tokens - centre, _right(references.tokens - centre)
     table = rows.new_full((references.volumes, len(rows)), torch.inf)
     occupied = _occupied(references.offsets)
     for tile in _tiles(rows, slice(0, len(rows))):
         for volume, span in occupied:
-            table[volume, tile.span] = tile.squared_distances(columns[span], square[span]).amin(1)
+            table[volume, tile.span] = tile.squared_distances(columns[span]).amin(1)
     return _finish(table)
 
 
@@ -89,15 +88,14 @@ def pair_distances(
     if radius is not None:
         return mutual_window_distances(first, second, radius)
     centre = first.tokens.mean(0)
-    rows, columns = first.tokens - centre, second.tokens - centre
-    square = columns.square().sum(1)
+    rows, columns = first.tokens - centre, _right(second.tokens - centre)
     table = rows.new_full((second.volumes, len(rows)), torch.inf)
     back = rows.new_full((first.volumes, len(columns)), torch.inf)
     occupied = _occupied(second.offsets)
     for volume, row_span in _occupied(first.offsets):
         for tile in _tiles(rows, row_span):
             for other, span in occupied:
-                squared = tile.squared_distances(columns[span], square[span])
+                squared = tile.squared_distances(columns[span])
                 torch.amin(squared, 1, out=table[other, tile.span])
                 torch.minimum(back[volume, span], squared.amin(0), out=back[volume, span])
     return _finish(table), _finish(back)
@@ -107,7 +105,7 @@ def pair_distances(
 def _mutual_distances(cohort: CohortTokens) -> NDArray[np.float32]:
     """Take each unordered pair of volumes once: its rows serve one, its columns the other."""
     centred = cohort.tokens - cohort.tokens.mean(0)
-    square = centred.square().sum(1)
+    right = _right(centred)
     table = centred.new_full((cohort.volumes, len(centred)), torch.inf)
     occupied = _occupied(cohort.offsets)
     for position, (first, rows) in enumerate(occupied):
@@ -115,7 +113,7 @@ def _mutual_distances(cohort: CohortTokens) -> NDArray[np.float32]:
         for second, columns in occupied[position + 1 :]:
             nearest = table[first, columns]
             for tile in tiles:
-                squared = tile.squared_distances(centred[columns], square[columns])
+                squared = tile.squared_distances(right[columns])
                 torch.amin(squared, 1, out=table[second, tile.span])
                 torch.minimum(nearest, squared.amin(0), out=nearest)
     return _finish(table)
@@ -124,9 +122,6 @@ def _mutual_distances(cohort: CohortTokens) -> NDArray[np.float32]:
 class _Tile:
     """Rows of one block, prepared for many comparisons.
 
-    On the CPU oneDNN multiplies them, which takes half the time of the default library on some
-    processors; it wants its operand in a layout of its own.
-
     Args:
         tokens: (rows, d) centred.
         span: where the rows are.
@@ -134,15 +129,23 @@ class _Tile:
 
     def __init__(self, tokens: Tensor, span: slice) -> None:
         self.span = span
-        self._square = tokens.square().sum(1, keepdim=True)
-        self._doubled = -2 * tokens
-        if tokens.device.type == "cpu" and torch.backends.mkldnn.is_available():
-            self._doubled = self._doubled.to_mkldnn()
+        self._left = _with_two(-2 * tokens, tokens.square().sum(1), torch.ones(()))
 
-    def squared_distances(self, columns: Tensor, square: Tensor) -> Tensor:
-        """Compare with columns (c, d) of squared length (c,): (rows, c), not yet clamped."""
-        squared = functional.linear(self._doubled, columns, square)
-        return squared.to_dense().add_(self._square)
+    def squared_distances(self, columns: Tensor) -> Tensor:
+        """Compare with c tokens that `_right` prepared: (rows, c), not yet clamped."""
+        return fast_linear(self._left, columns)
+
+
+def _right(tokens: Tensor) -> Tensor:
+    """Prepare centred tokens (c, d) for comparisons with a tile: (c, d + 2)."""
+    return _with_two(tokens, torch.ones(()), tokens.square().sum(1))
+
+
+def _with_two(tokens: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Append two columns to tokens (n, d); single numbers are repeated."""
+    longer = tokens.new_empty(len(tokens), tokens.shape[1] + 2)
+    longer[:, :-2], longer[:, -2], longer[:, -1] = tokens, first, second
+    return longer
 
 
 def _occupied(offsets: NDArray[np.int64]) -> list[tuple[int, slice]]:
