@@ -86,9 +86,10 @@ class RASALoRE:
         # Both stages choose from the same anomalous slices, so that features are kept once.
         most = max(plan.tuning.slices_per_class, plan.training.slices)
         anomalous = spread_examples(anomalous, most)
-        maker, entering = self._learn_prompts(cases, healthy, anomalous, session)
+        known = spread_examples(healthy, plan.tuning.slices_per_class)
+        maker, entering = self._learn_prompts(cases, known, anomalous, session)
         anomalous = spread_examples(anomalous, plan.training.slices)
-        masks = maker.keep(cases, anomalous, entering, session)
+        masks = maker.keep(cases, anomalous, known, entering, session)
         self._overlays = tuple(self._draw_overlays(cases, anomalous, masks))
         crops = self._cut(cases, healthy, anomalous, masks, session)
         self._network = self._train(crops, session)
@@ -148,17 +149,14 @@ class RASALoRE:
         frame = SliceFrame.fitting(
             (x, y, z), plan.slice_axis, plan.tuning.image_size, tuning.patch_size
         )
-        chosen = [
-            example
-            for of_class in (healthy, anomalous)
-            for example in spread_examples(of_class, plan.tuning.slices_per_class)
-        ]
+        chosen = [*healthy, *spread_examples(anomalous, plan.tuning.slices_per_class)]
         entering = EnteringSlices(tuning, frame, plan.channels[0], session)
         entering.keep(cases, [*chosen, *anomalous])
         sick = sum(example.anomalous for example in chosen)
         _log.info("stage 1: %d slices, %d of them anomalous", len(chosen), sick)
         tune_prompts(tuning, entering, chosen, plan.tuning, plan.seed, session)
-        return MaskMaker(tuning, frame, plan.slice_axis, plan.masks), entering
+        slice_mm = cases[0].case.placement.working.spacing_mm[plan.slice_axis]
+        return MaskMaker(tuning, frame, plan.slice_axis, slice_mm, plan.masks), entering
 
     def _build_tuning(self) -> PromptTuning:
         plan = self._plan

@@ -15,6 +15,50 @@ from brainad.methods.rasalore.grey import Grey
 
 # A patch whose token is this many median deviations longer than usual carries no local meaning.
 _OUTLIER_DEVIATIONS = 4.0
+# Added to every spread, as a share of the mean one: few healthy slices may agree by chance.
+_LEAST_SPREAD = 0.5
+_SMALLEST_SPREAD = 1e-12
+
+
+class UsualMaps:
+    """What maps of healthy slices look like at a height.
+
+    Unhealthy slices are more frequent at some heights of the brain than at others, so an encoder
+    that tells both kinds apart also looks at what tells the height. Healthy slices of the same
+    height show that too.
+
+    Args:
+        maps: (n, rows, columns) of healthy slices.
+        heights: (n,) of these slices in mm.
+        reach: standard deviation in mm of the weight of slices at another height.
+    """
+
+    def __init__(
+        self, maps: NDArray[np.float32], heights: NDArray[np.float64], reach: float
+    ) -> None:
+        self._maps = maps
+        self._heights = heights
+        self._reach = reach
+        self._least = max(_LEAST_SPREAD * float(maps.std(axis=0).mean()), _SMALLEST_SPREAD)
+
+    def deviations(
+        self, maps: NDArray[np.float32], heights: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """Return how many deviations each patch lies above its usual value.
+
+        Args:
+            maps: (m, rows, columns).
+            heights: (m,) of their slices in mm.
+        """
+        distance = ((heights[:, None] - self._heights) / self._reach) ** 2 / 2
+        # The nearest slice always counts, however far away it is.
+        weights = np.exp(distance.min(axis=1, keepdims=True) - distance)
+        weights /= weights.sum(axis=1, keepdims=True)
+        mean = np.tensordot(weights, self._maps, axes=1)
+        squares = np.tensordot(weights, self._maps.astype(np.float64) ** 2, axes=1)
+        spread = np.sqrt((squares - mean**2).clip(0)) + self._least
+        deviations: NDArray[np.float32] = ((maps - mean) / spread).astype(np.float32)
+        return deviations
 
 
 def attention_maps(attention: Tensor, size: int, smoothing: float) -> Tensor:

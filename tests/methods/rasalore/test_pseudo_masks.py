@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from brainad.methods.rasalore.grey import resize
 from brainad.methods.rasalore.pseudo_masks import (
+    UsualMaps,
     attention_maps,
     cleaned,
     released_map,
@@ -41,6 +42,29 @@ def test_maps_reach_from_zero_to_one_at_the_right_place() -> None:
     assert maps[0, 10:20, 40:50].mean() > 0.5
     assert (maps[1] == 0).all()
     assert (attention_maps(attention, 60, smoothing=1.0) > 0.5).sum() > (maps > 0.5).sum()
+
+
+def test_what_healthy_slices_of_the_same_height_show_does_not_count() -> None:
+    rng = np.random.default_rng(0)
+    heights = np.repeat([10.0, 50.0], 20)
+    healthy = rng.normal(0, 0.1, (40, 4, 4)).astype(np.float32)
+    healthy[20:, 0, 0] += 5  # a sign of the upper height
+    usual = UsualMaps(healthy, heights, reach=5.0)
+    maps = np.zeros((2, 4, 4), dtype=np.float32)
+    maps[:, 0, 0], maps[:, 3, 3] = 5, 1
+    low, high = usual.deviations(maps, np.array([12.0, 48.0]))
+    assert np.unravel_index(low.argmax(), low.shape) == (0, 0)
+    assert np.unravel_index(high.argmax(), high.shape) == (3, 3)
+    assert abs(high[0, 0]) < 1
+
+
+def test_heights_without_healthy_slices_are_compared_with_the_nearest() -> None:
+    maps = np.stack([np.zeros((2, 2)), np.ones((2, 2))]).astype(np.float32)
+    usual = UsualMaps(maps, np.array([0.0, 10.0]), reach=1.0)
+    (far,) = usual.deviations(maps[1:], np.array([1000.0]))
+    assert np.allclose(far, 0, atol=1e-3)
+    alone = UsualMaps(maps[:1], np.array([0.0]), reach=1.0)
+    assert np.isfinite(alone.deviations(maps, np.array([0.0, 5.0]))).all()
 
 
 def test_long_tokens_are_replaced_by_their_neighbours() -> None:
