@@ -69,6 +69,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "moment": {"alignment": "moment"},
     "rgb_slots": {"layout": "rgb_slots"},
     "distance_alone": {"expected_by": "nothing"},
+    "reconstruction_alone": {"place_distance": False},
     "by_height": {"expected_by": "height"},
     "all_tokens": {"tokens_per_slice": 0},
 }

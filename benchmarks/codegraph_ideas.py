@@ -13,7 +13,7 @@ settings, they do not predict clinical performance.
   the interpolated mask of the cells).
 - ``nearest``: every voxel takes the score of its cell.
 
-    python benchmarks/codegraph_ideas.py B -o phantom_benchmark
+    python -m benchmarks.codegraph_ideas B -o phantom_benchmark
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from phantom_cohorts import COHORTS
 from scipy import ndimage
 
+from benchmarks.phantom_cohorts import COHORTS
 from brainad.arrays import ArrayFolder
 from brainad.case import PreparedCase
 from brainad.cli.tables import format_table
@@ -49,7 +49,7 @@ from brainad.prepared import PreparedFolder
 from brainad.truth import PreparedTruthFolder
 from brainad.workspace import find_workspace
 
-Map = NDArray[np.float32]
+Map = NDArray[np.floating[Any]]
 # Where fewer volumes have a token, the cohort says too little about what is usual.
 FEWEST_VOLUMES = 10
 # Makes the median absolute deviation of a normal distribution its standard deviation.
@@ -82,7 +82,8 @@ def calibrated(scores: NDArray[Any], cell_index: NDArray[np.int64]) -> NDArray[n
     deviation = np.fmax(deviation, np.nanmedian(deviation))
     # Rare cells: the cohort's own centre and deviation, over all cells.
     centre = np.where(np.isnan(centre), np.median(scores), centre)
-    return (scores - centre) / deviation
+    result: NDArray[np.float64] = (scores - centre) / deviation
+    return result
 
 
 def fused(layers: Sequence[NDArray[Any]], tokens: Sequence[CaseTokens]) -> list[NDArray[Any]]:

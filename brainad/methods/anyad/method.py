@@ -25,6 +25,7 @@ from brainad.methods.anyad.maps import (
 )
 from brainad.methods.anyad.model import TrainedModel
 from brainad.methods.anyad.normality import NormalDistance, UsualDistances
+from brainad.methods.anyad.place import PlaceDistances
 from brainad.methods.anyad.plan import AnyADPlan
 from brainad.methods.anyad.subsets import Subset, all_subsets
 from brainad.methods.anyad.training import train
@@ -36,7 +37,7 @@ from brainad.volume import Volume
 
 _log = logging.getLogger(__name__)
 _BATCH = 16
-_USUAL, _TRAINED = "usual.", "model."
+_USUAL, _TRAINED, _PLACE = "usual.", "model.", "place."
 
 
 class AnyAD:
@@ -67,6 +68,7 @@ class AnyAD:
         self._channels = plan.channels
         self._model: TrainedModel | None = None
         self._usual: UsualDistances | None = None
+        self._place: PlaceDistances | None = None
 
     @property
     def scope(self) -> Scope:
@@ -94,7 +96,12 @@ class AnyAD:
         data = FeatureSet(features, self._slices.layout)
         self._model = train(data, self._channels, self._width, self._plan, self._device, session)
         use_onednn(self._model)
-        self._usual = self._measure_usual(data, self._grid_slices(cases))
+        grid_slices = self._grid_slices(cases)
+        self._usual = self._measure_usual(data, grid_slices)
+        if self._plan.place_distance:
+            self._place = PlaceDistances.measure(
+                features, self._slices.layout, self._channels, grid_slices, self._plan.expected_by
+            )
 
     def _training_slices(self, cases: Sequence[TrainingCase]) -> list[CaseSlices]:
         """Choose normal slices within the planned size of the features.
@@ -238,6 +245,8 @@ class AnyAD:
         groups = FeatureSet([features], self._slices.layout).of_case(features, subset)
         distances = self._distances(*groups, features.inside, subset)
         evidence = self._usual.evidence(distances, features.positions, subset)
+        if self._place is not None:
+            evidence *= self._place.evidence(features, subset)
         frame = self._slices.frame(case)
         patch = int(np.sqrt(frame.height * frame.width / evidence.shape[1]))
         planes = evidence.reshape(-1, frame.height // patch, frame.width // patch)
@@ -264,16 +273,19 @@ class AnyAD:
         """Return weights and statistics as arrays, and the trained channels; empty if untrained."""
         if self._model is None or self._usual is None:
             return {}
+        place = {} if self._place is None else self._place.state_dict()
         return {
             "channels": list(self._channels),
             **{_TRAINED + name: array for name, array in self._model.arrays().items()},
             **{_USUAL + name: array for name, array in self._usual.state_dict().items()},
+            **{_PLACE + name: array for name, array in place.items()},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         if not state:
-            self._model, self._usual, self._channels = None, None, self._plan.channels
+            self._model, self._usual, self._place = None, None, None
+            self._channels = self._plan.channels
             return
         self._channels = tuple(state["channels"])
         self._model = TrainedModel.from_arrays(
@@ -281,6 +293,8 @@ class AnyAD:
         ).to(self._device)
         use_onednn(self._model)
         self._usual = UsualDistances.from_state(_below(state, _USUAL))
+        place = _below(state, _PLACE)
+        self._place = PlaceDistances.from_state(place, self._slices.layout) if place else None
 
 
 def _below(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:

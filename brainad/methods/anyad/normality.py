@@ -49,6 +49,11 @@ class NormalDistance:
         values = np.where(inside, distances, 0).astype(np.float64)
         self._sums[:, positions] += np.stack([inside.astype(np.float64), values, values**2])
 
+    @property
+    def has_any(self) -> bool:
+        """Whether a token that shows brain was added."""
+        return bool(self._sums[0].any())
+
     def usual(self, by: ExpectedBy) -> NDArray[np.float32]:
         """Return (slices, N) the upper end of what is usual: mean + 2 deviations.
 

@@ -85,6 +85,8 @@ class AnyADPlan(MethodPlan):
         gradient_limit: largest global gradient norm.
         expected_by: what distances are compared with: ``nothing`` (the paper), or what is usual
             at this ``height`` or ``place``.
+        place_distance: multiply the evidence by that of the distance to the usual token of the
+            place; False is the paper's.
         smoothing_mm: deviations of the Gaussian within a slice and along the slice axis.
         top_share: share of a slice, as area of the fullest one, that its score averages.
         patient_rule: how slice scores become a patient score.
@@ -113,6 +115,7 @@ class AnyADPlan(MethodPlan):
     weight_decay: float
     gradient_limit: float
     expected_by: ExpectedBy
+    place_distance: bool
     smoothing_mm: tuple[float, float]
     top_share: float
     patient_rule: PatientRule
@@ -168,6 +171,7 @@ def make_plan(
         weight_decay=1e-4,
         gradient_limit=0.1,
         expected_by="place",
+        place_distance=True,
         smoothing_mm=(3.0, effort.slice_mm),
         top_share=0.01,
         patient_rule="top_three_slices",

@@ -42,6 +42,7 @@ def make_plan(**changes: Any) -> AnyADPlan:
         weight_decay=1e-4,
         gradient_limit=0.1,
         expected_by="place",
+        place_distance=True,
         smoothing_mm=(1.0, 1.0),
         top_share=0.02,
         patient_rule="top_three_slices",

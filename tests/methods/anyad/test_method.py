@@ -133,6 +133,7 @@ def test_layers_that_do_not_exist_are_told() -> None:
 
 @pytest.mark.parametrize("expected_by", ["nothing", "height", "place"])
 def test_ways_to_read_a_distance(healthy: list[PreparedCase], expected_by: Any) -> None:
-    method = train(healthy, expected_by=expected_by, layout="rgb_slots")
+    place = expected_by != "height"
+    method = train(healthy, expected_by=expected_by, layout="rgb_slots", place_distance=place)
     normal, ill = method.predict([healthy[0], with_spot(healthy[0], "T2")])
     assert ill.anomaly_map.data[SPOT].mean() > normal.anomaly_map.data[SPOT].mean()
