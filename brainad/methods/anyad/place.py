@@ -108,7 +108,12 @@ class PlaceDistances:
                 distances.add(case.positions, np.nan_to_num(found), case.inside & ~np.isnan(found))
             if distances.has_any:
                 usual[subset] = distances.usual(by)
-        return cls(sources, UsualDistances(usual), layout) if usual else None
+        if not usual:
+            return None
+        # Stored in half precision; used so from the start, so that a restored model is the same.
+        for each in sources.values():
+            each.places = each.places.astype(np.float16).astype(np.float32)
+        return cls(sources, UsualDistances(usual), layout)
 
     def evidence(self, case: CaseFeatures, subset: Subset) -> NDArray[np.float32]:
         """Return (n, N) distances relative to what is usual; 1 where nothing is known."""
