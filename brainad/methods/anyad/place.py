@@ -21,6 +21,7 @@ from brainad.methods.anyad.normality import ExpectedBy, NormalDistance, UsualDis
 from brainad.methods.anyad.subsets import Subset, all_subsets, subset_name
 
 Tokens = NDArray[np.float32]
+Pair = tuple[Tokens, Tokens]
 _SMALLEST = 1e-6
 _MEAN, _STD, _HEIGHTS, _PLACES = "mean.", "std.", "heights.", "places."
 _USUAL = "usual."
@@ -45,7 +46,7 @@ class _Source:
 
     def standardised(self, case: CaseFeatures, source: Subset) -> Tokens:
         """Return (n, N, C) tokens of a case with the mean 0 and the deviation 1."""
-        tokens = case.groups[:, case.sources.index(source), 0].astype(np.float32)
+        tokens = _shallow(case, source).astype(np.float32)
         tokens -= self.mean
         tokens /= self.std
         return tokens
@@ -54,6 +55,28 @@ class _Source:
         """Return (n,) the rows of `places` for slices; one that was not seen takes the nearest."""
         rows: NDArray[np.intp] = np.abs(positions[:, None] - self.heights).argmin(axis=1)
         return rows
+
+    def beside_usual(
+        self, case: CaseFeatures, source: Subset, count: NDArray[np.float32] | None = None
+    ) -> Pair:
+        """Return (n, N, C) tokens of a case and the usual ones of their places.
+
+        Args:
+            case: features.
+            source: what to look at.
+            count: (h, N) cases behind the usual tokens; given if the case is one of them, to
+                leave it out.
+        """
+        own, rows = self.standardised(case, source), self.rows(case.positions)
+        places = self.places[rows]
+        if count is None:
+            return own, places
+        seen = count[rows][..., None]
+        rest = (seen * places - own) / (seen - 1).clip(1)
+        places = np.where(case.inside[..., None], rest, places)
+        # Rounding leaves something of a place that this case alone has seen.
+        places[case.inside & (seen[..., 0] < 2)] = 0
+        return own, places
 
 
 class PlaceDistances:
@@ -95,19 +118,20 @@ class PlaceDistances:
         for source in sorted({each for case in cases for each in case.sources}):
             able = [case for case in cases if source in case.sources]
             sources[source], counts[source] = _usual_tokens(able, source)
-        usual = {}
-        for subset in all_subsets(channels):
-            members = layout.members(subset)
-            able = [case for case in cases if set(members) <= set(case.sources)]
-            if not able:
-                continue
-            distances = NormalDistance(grid_slices, able[0].inside.shape[1])
-            for case in able:
-                # A case is not compared with itself, as a new case will not be.
-                found = _distances(case, members, sources, counts)
-                distances.add(case.positions, np.nan_to_num(found), case.inside & ~np.isnan(found))
-            if distances.has_any:
-                usual[subset] = distances.usual(by)
+        tokens = cases[0].inside.shape[1]
+        distances = {each: NormalDistance(grid_slices, tokens) for each in all_subsets(channels)}
+        for case in cases:
+            # A case is not compared with itself, as a new case will not be.
+            pairs = {
+                each: sources[each].beside_usual(case, each, counts[each]) for each in case.sources
+            }
+            for subset, normal in distances.items():
+                members = layout.members(subset)
+                if set(members) <= set(pairs):
+                    found = _distances([pairs[member] for member in members])
+                    known = case.inside & ~np.isnan(found)
+                    normal.add(case.positions, np.nan_to_num(found), known)
+        usual = {each: normal.usual(by) for each, normal in distances.items() if normal.has_any}
         if not usual:
             return None
         # Stored in half precision; used so from the start, so that a restored model is the same.
@@ -117,7 +141,10 @@ class PlaceDistances:
 
     def evidence(self, case: CaseFeatures, subset: Subset) -> NDArray[np.float32]:
         """Return (n, N) distances relative to what is usual; 1 where nothing is known."""
-        found = _distances(case, self._layout.members(subset), self._sources)
+        members = self._layout.members(subset)
+        if not set(members) <= set(self._sources):
+            return np.ones(case.inside.shape, dtype=np.float32)
+        found = _distances([self._sources[each].beside_usual(case, each) for each in members])
         evidence = self._usual.evidence(found, case.positions, subset)
         return np.where(np.isnan(evidence), np.float32(1), evidence)
 
@@ -152,11 +179,10 @@ def _usual_tokens(
     cases: Sequence[CaseFeatures], source: Subset
 ) -> tuple[_Source, NDArray[np.float32]]:
     """Average the tokens of each place; also returns how many cases were seen, (h, N)."""
-    column = [case.sources.index(source) for case in cases]
     tokens, width = cases[0].groups.shape[3:]
     moments = RunningMoments(width)
-    for case, number in zip(cases, column, strict=True):
-        moments.add(case.groups[:, number, 0][case.inside].astype(np.float32))
+    for case in cases:
+        moments.add(_shallow(case, source)[case.inside].astype(np.float32))
     found = moments.moments()
     heights = np.unique(np.concatenate([case.positions for case in cases]))
     nothing = np.zeros((heights.size, tokens, width), dtype=np.float32)
@@ -171,33 +197,13 @@ def _usual_tokens(
     return usual, count
 
 
-def _distances(
-    case: CaseFeatures,
-    members: Sequence[Subset],
-    sources: Mapping[Subset, _Source],
-    counts: Mapping[Subset, NDArray[np.float32]] | None = None,
-) -> NDArray[np.float32]:
-    """Return (n, N) cosine distances to the usual tokens; NaN where no case was seen.
+def _shallow(case: CaseFeatures, source: Subset) -> NDArray[np.float16]:
+    return case.groups[:, case.sources.index(source), 0]
 
-    Args:
-        case: features.
-        members: sources whose means are compared.
-        sources: usual tokens.
-        counts: cases behind them; given if the case is one of them, to leave it out.
-    """
-    shown, usual = np.zeros(1, np.float32), np.zeros(1, np.float32)
-    for member in members:
-        source = sources[member]
-        own = source.standardised(case, member)
-        rows = source.rows(case.positions)
-        places = source.places[rows]
-        if counts is not None:
-            count = counts[member][rows]
-            rest = (count[..., None] * places - own) / (count[..., None] - 1).clip(1)
-            places = np.where(case.inside[..., None], rest, places)
-            # Rounding leaves something of a place that this case alone has seen.
-            places[case.inside & (count < 2)] = 0
-        shown, usual = shown + own, usual + places
+
+def _distances(pairs: Sequence[Pair]) -> NDArray[np.float32]:
+    """Return (n, N) cosine distances of summed tokens to summed usual ones; NaN where one is 0."""
+    shown, usual = (np.sum(each, axis=0) for each in zip(*pairs, strict=True))
     lengths = np.linalg.norm(shown, axis=-1) * np.linalg.norm(usual, axis=-1)
     similar = np.full(lengths.shape, np.nan, dtype=np.float32)
     np.divide((shown * usual).sum(axis=-1), lengths, out=similar, where=lengths > 0)

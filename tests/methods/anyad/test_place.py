@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from brainad.methods.anyad.features import CaseFeatures
-from brainad.methods.anyad.layout import PerChannel
+from brainad.methods.anyad.layout import PerChannel, RgbSlots
 from brainad.methods.anyad.place import PlaceDistances
 
 POSITIONS = np.array([5, 10])
@@ -69,6 +69,20 @@ def test_where_nothing_is_known_nothing_is_said(rng: np.random.Generator) -> Non
     evidence = measured(cases).evidence(new, CHANNELS)
     assert (evidence[~new.inside] == 1).all()
     assert PlaceDistances.measure(cases[:1], PerChannel(), CHANNELS, 20, "place") is None
+
+
+def test_channels_that_no_case_showed_together_say_nothing(rng: np.random.Generator) -> None:
+    """One image per set of channels: what was never encoded has no usual tokens."""
+    *cases, new = make_cases(rng)
+    alone = [
+        replace(case, channels=(name,), sources=((name,),), groups=case.groups[:, :1])
+        for case, name in zip(cases, 6 * CHANNELS, strict=False)
+    ]
+    layout = RgbSlots(CHANNELS)
+    place = PlaceDistances.measure(alone, layout, CHANNELS, 20, "place")
+    assert place is not None
+    together = replace(new, sources=(CHANNELS,), groups=new.groups[:, :1])
+    assert (place.evidence(together, CHANNELS) == 1).all()
 
 
 def test_an_unseen_slice_takes_the_nearest(rng: np.random.Generator) -> None:
