@@ -1,7 +1,7 @@
 """What ideas beyond the paper change in codegraph3d, on the cohorts of `phantom_cohorts.py`.
 
 Run after the ``default`` row of the cohort: prepared heads and tokens are taken from there.
-Metrics are measured on the working grid inside the brain, so they differ a little from the rows
+Metrics are measured on the working grid, so they differ a little from the rows
 of `phantom_cohorts.py`. Phantoms share one anatomy and are not patients: the figures compare
 settings, they do not predict clinical performance.
 
@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.stats import median_abs_deviation
 
 from benchmarks.phantom_cohorts import COHORTS
 from brainad.arrays import ArrayFolder
@@ -37,11 +37,11 @@ from brainad.evaluation import metrics
 from brainad.evaluation.voxel_curves import VoxelCurves
 from brainad.methods.codegraph3d.cohort import stack_cases
 from brainad.methods.codegraph3d.maps import anomaly_map, score_grid, upsample
-from brainad.methods.codegraph3d.method import CoDeGraph3D
+from brainad.methods.codegraph3d.method import CoDeGraph3D, case_tokens
 from brainad.methods.codegraph3d.plan import CoDeGraph3DPlan
-from brainad.methods.codegraph3d.scoring import ScoreSettings, score_cohort
+from brainad.methods.codegraph3d.scoring import score_cohort
 from brainad.methods.codegraph3d.tokens import CaseTokens
-from brainad.pipeline.dataset import PREPARED_FOLDER, TRUTH_FOLDER
+from brainad.pipeline.dataset import PLAN_FILE, PREPARED_FOLDER, TRUTH_FOLDER
 from brainad.pipeline.planning import read_plan
 from brainad.pipeline.resources import measure_resources
 from brainad.plan import from_table
@@ -52,16 +52,12 @@ from brainad.workspace import find_workspace
 Map = NDArray[np.floating[Any]]
 # Where fewer volumes have a token, the cohort says too little about what is usual.
 FEWEST_VOLUMES = 10
-# Makes the median absolute deviation of a normal distribution its standard deviation.
-_MAD = 1.4826
 
 
 def token_scores(tokens: Sequence[CaseTokens], plan: CoDeGraph3DPlan) -> list[NDArray[Any]]:
     """Score a cohort; per layer the token scores of all cases, one after the other."""
-    radius = plan.radius if plan.matching == "local" else None
-    settings = ScoreSettings(plan.nearest_share, radius, plan.graph)
     return [
-        score_cohort(stack_cases(tokens, layer), settings, plan.seed).scores
+        score_cohort(stack_cases(tokens, layer), plan.score_settings, plan.seed).scores
         for layer in range(len(plan.layers))
     ]
 
@@ -78,7 +74,7 @@ def calibrated(scores: NDArray[Any], cell_index: NDArray[np.int64]) -> NDArray[n
     for members in np.split(order, starts[1:]):
         if len(members) >= FEWEST_VOLUMES:
             centre[members] = np.median(scores[members])
-            deviation[members] = _MAD * np.median(np.abs(scores[members] - centre[members]))
+            deviation[members] = median_abs_deviation(scores[members], scale="normal")
     deviation = np.fmax(deviation, np.nanmedian(deviation))
     # Rare cells: the cohort's own centre and deviation, over all cells.
     centre = np.where(np.isnan(centre), np.median(scores), centre)
@@ -111,12 +107,6 @@ def nearest(grid: Map, brain: NDArray[np.bool_]) -> Map:
     return np.where(brain, np.kron(grid, np.ones((cell,) * 3, grid.dtype)), 0)
 
 
-def as_tokens(encoding: Any, plan: CoDeGraph3DPlan) -> CaseTokens:
-    """Read what `CoDeGraph3D.encode` returned."""
-    layers = (encoding[f"layer_{number}"].astype(np.float32) for number in plan.layers)
-    return CaseTokens(tuple(map(torch.from_numpy, layers)), encoding["cells"])
-
-
 def measure(
     name: str, maps: Sequence[Map], patients: Sequence[float], truths: Sequence[NDArray[np.bool_]]
 ) -> dict[str, Any]:
@@ -138,6 +128,18 @@ def measure(
     }
 
 
+def maps_of(
+    scores: Sequence[NDArray[Any]],
+    tokens: Sequence[CaseTokens],
+    brains: Sequence[NDArray[np.bool_]],
+) -> list[Map]:
+    """Make the maps of a cohort as the method does."""
+    return [
+        anomaly_map(score_grid(own, case.cells), case.cells, brain)
+        for own, case, brain in zip(scores, tokens, brains, strict=True)
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cohort", choices=list(COHORTS))
@@ -148,63 +150,53 @@ def main() -> None:
     home = Path(arguments.o) / f"{arguments.cohort}_{seed}"
     derived = home / "preprocessed_planned"
     resources = measure_resources(find_workspace({}).weights, "cpu")
-    table = read_plan(derived / "brainadPlans.json").configurations["codegraph3d"]
+    table = read_plan(derived / PLAN_FILE).configurations["codegraph3d"]
     plan = from_table(CoDeGraph3DPlan, dict(table), "plan")
-    method = CoDeGraph3D(plan, resources)
     prepared = PreparedFolder(derived / PREPARED_FOLDER)
     known = PreparedTruthFolder(ArrayFolder(derived / TRUTH_FOLDER))
     cases = [prepared.read(path.name) for path in sorted((derived / PREPARED_FOLDER).iterdir())]
     brains = [np.asarray(case.brain) for case in cases]
-    lesions = [known.read(case.case_id).lesion for case in cases]
-    truths = [
-        np.zeros(brain.shape, bool) if lesion is None else np.asarray(lesion)
-        for lesion, brain in zip(lesions, brains, strict=True)
-    ]
+    truths = []
+    for case, brain in zip(cases, brains, strict=True):
+        lesion = known.read(case.case_id).lesion
+        truths.append(np.zeros(brain.shape, bool) if lesion is None else np.asarray(lesion))
     stored = home / "predictions" / "default" / ".brainad" / "encodings"
     tokens = []
     for case in cases:
         with np.load(stored / f"{case.case_id}.npz") as arrays:
-            tokens.append(as_tokens(arrays, plan))
+            tokens.append(case_tokens(arrays, plan.layers))
+
     layers = token_scores(tokens, plan)
     plain = fused(layers, tokens)
     index = np.concatenate([np.flatnonzero(each.cells) for each in tokens])
     centred = fused([calibrated(each, index) for each in layers], tokens)
-    grids = [score_grid(s, t.cells) for s, t in zip(plain, tokens, strict=True)]
-    maps = [anomaly_map(g, t.cells, b) for g, t, b in zip(grids, tokens, brains, strict=True)]
+    # Where there is no token a map is 0, which has to be the lowest score.
+    lowest = min(float(each.min()) for each in centred)
+    centred = [each - lowest for each in centred]
+    grids = [score_grid(own, case.cells) for own, case in zip(plain, tokens, strict=True)]
+    diluted = [np.where(b, upsample(g, plan.cell), 0) for g, b in zip(grids, brains, strict=True)]
+    coarse = [nearest(g, b) for g, b in zip(grids, brains, strict=True)]
+    maps = maps_of(plain, tokens, brains)
     highest = [float(each.max()) for each in plain]
-    rows = [measure("default", maps, highest, truths)]
-    rows.append(
+    rows = [
+        measure("default", maps, highest, truths),
         measure(
             "calibrated",
-            [
-                anomaly_map(score_grid(s - min(map(np.min, centred)), t.cells), t.cells, b)
-                for s, t, b in zip(centred, tokens, brains, strict=True)
-            ],
+            maps_of(centred, tokens, brains),
             [float(each.max()) for each in centred],
             truths,
-        )
-    )
-    rows.append(
-        measure(
-            "diluted_edge",
-            [np.where(b, upsample(g, plan.cell), 0) for g, b in zip(grids, brains, strict=True)],
-            highest,
-            truths,
-        )
-    )
-    rows.append(
-        measure(
-            "nearest", [nearest(g, b) for g, b in zip(grids, brains, strict=True)], highest, truths
-        )
-    )
+        ),
+        measure("diluted_edge", diluted, highest, truths),
+        measure("nearest", coarse, highest, truths),
+    ]
     print(format_table(rows), flush=True)
+
+    method = CoDeGraph3D(plan, resources)
     moved = [shifted(case, plan.cell) for case in cases]
-    moved_tokens = [as_tokens(method.encode(case), plan) for case in moved]
+    moved_tokens = [case_tokens(method.encode(case), plan.layers) for case in moved]
     moved_scores = fused(token_scores(moved_tokens, plan), moved_tokens)
-    both = []
-    for scores, own, case, first in zip(moved_scores, moved_tokens, moved, maps, strict=True):
-        data = anomaly_map(score_grid(scores, own.cells), own.cells, np.asarray(case.brain))
-        both.append((first + unshifted(data, plan.cell)) / 2)
+    moved_maps = maps_of(moved_scores, moved_tokens, [np.asarray(case.brain) for case in moved])
+    both = [(a + unshifted(b, plan.cell)) / 2 for a, b in zip(maps, moved_maps, strict=True)]
     means = [(a + float(b.max())) / 2 for a, b in zip(highest, moved_scores, strict=True)]
     rows.append(measure("shifted", both, means, truths))
     print(f"phantom cohort {arguments.cohort}, seed {seed}")

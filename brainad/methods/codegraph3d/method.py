@@ -29,7 +29,6 @@ from brainad.methods.codegraph3d.patient_score import patient_score, smooth_scor
 from brainad.methods.codegraph3d.plan import MINIMUM_COHORT, PATCH, CoDeGraph3DPlan
 from brainad.methods.codegraph3d.scoring import (
     CohortScores,
-    ScoreSettings,
     score_against_bank,
     score_blocks,
 )
@@ -62,7 +61,7 @@ class _EncodedBlock:
 
     def load(self) -> CohortTokens:
         """Return the tokens."""
-        cases = [_case_tokens(encoding, (self.layer,)) for encoding in self.encodings]
+        cases = [case_tokens(encoding, (self.layer,)) for encoding in self.encodings]
         return stack_cases(cases, 0, self.device)
 
 
@@ -170,7 +169,7 @@ class CoDeGraph3D:
         bank = []
         for layer in self._plan.layers:
             cohort = self._blocked(encodings, layer)
-            scored = score_blocks(cohort, self._score_settings(), self._plan.seed, spread)
+            scored = score_blocks(cohort, self._plan.score_settings, self._plan.seed, spread)
             tokens = _EncodedBlock(encodings, layer, str(self._device)).load()
             bank.append(tokens.select(~scored.filtered))
         self._bank = tuple(bank)
@@ -188,7 +187,7 @@ class CoDeGraph3D:
         """
         if self._bank:
             for case, encoding in zip(cases, encodings, strict=True):
-                tokens = _case_tokens(encoding, self._plan.layers)
+                tokens = case_tokens(encoding, self._plan.layers)
                 yield self._prediction(case, self._against_bank(tokens))
             return
         self._require(len(cases))
@@ -211,14 +210,6 @@ class CoDeGraph3D:
                 f"give at least {MINIMUM_COHORT} (30 or more is best), or use a bank",
             )
 
-    def _score_settings(self) -> ScoreSettings:
-        plan = self._plan
-        return ScoreSettings(
-            interval=plan.nearest_share,
-            radius=plan.radius if plan.matching == "local" else None,
-            graph=plan.graph,
-        )
-
     def _blocked(self, encodings: Sequence[Encoding], layer: int) -> BlockedCohort:
         """Cut a cohort into the planned blocks; tokens are not read yet."""
         tokens = [int(encoding[_CELLS].sum()) for encoding in encodings]
@@ -236,7 +227,7 @@ class CoDeGraph3D:
         total: NDArray[np.float64] | None = None
         for layer in self._plan.layers:
             cohort = self._blocked(encodings, layer)
-            scored = score_blocks(cohort, self._score_settings(), self._plan.seed, spread)
+            scored = score_blocks(cohort, self._plan.score_settings, self._plan.seed, spread)
             _log_groups(layer, scored)
             total = scored.scores if total is None else total + scored.scores
         assert total is not None, "a plan reads at least one layer"
@@ -254,7 +245,7 @@ class CoDeGraph3D:
     def _smoothed(self, patients: Sequence[float], encodings: Sequence[Encoding]) -> list[float]:
         """Average over cases whose mean tokens of the last layer point in similar directions."""
         last = self._plan.layers[-1:]
-        means = torch.stack([_case_tokens(each, last).layers[0].mean(0) for each in encodings])
+        means = torch.stack([case_tokens(each, last).layers[0].mean(0) for each in encodings])
         descriptors = torch.nn.functional.normalize(means - means.mean(0)).numpy()
         smoothed = smooth_scores(np.array(patients), descriptors, self._plan.case_smoothing)
         return [float(score) for score in smoothed]
@@ -262,7 +253,7 @@ class CoDeGraph3D:
     def _against_bank(self, tokens: CaseTokens) -> _Scored:
         layers = [
             score_against_bank(
-                stack_cases([tokens], layer, self._device), bank, self._score_settings()
+                stack_cases([tokens], layer, self._device), bank, self._plan.score_settings
             )
             for layer, bank in enumerate(self._bank)
         ]
@@ -327,7 +318,7 @@ def _layer_name(number: int) -> str:
     return f"layer_{number}"
 
 
-def _case_tokens(encoding: Encoding, layers: Sequence[int]) -> CaseTokens:
+def case_tokens(encoding: Encoding, layers: Sequence[int]) -> CaseTokens:
     """Take some layers out of what `CoDeGraph3D.encode` returned."""
     arrays = (encoding[_layer_name(number)] for number in layers)
     return CaseTokens(

@@ -15,6 +15,7 @@ from brainad.encoders.choice import (
 )
 from brainad.methods.codegraph3d.graph import GraphSettings
 from brainad.methods.codegraph3d.patient_score import PatientRule
+from brainad.methods.codegraph3d.scoring import ScoreSettings
 from brainad.methods.codegraph3d.tokens import TokenSettings, View
 from brainad.plan import Fingerprint, MethodPlan, PreprocessingPlan, Resources, require
 
@@ -137,6 +138,15 @@ class CoDeGraph3DPlan(MethodPlan):
             neighbourhood=self.neighbourhood,
             projected_width=self.projected_width,
             min_brain_fraction=self.min_brain_fraction,
+        )
+
+    @property
+    def score_settings(self) -> ScoreSettings:
+        """Return how tokens are scored."""
+        return ScoreSettings(
+            interval=self.nearest_share,
+            radius=self.radius if self.matching == "local" else None,
+            graph=self.graph,
         )
 
 

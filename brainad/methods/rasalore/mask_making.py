@@ -122,8 +122,11 @@ class MaskMaker:
             return None
         batches = [healthy[start : start + _BATCH] for start in range(0, len(healthy), _BATCH)]
         maps = np.concatenate([self._maps(slices, batch)[0].numpy() for batch in batches])
-        heights = np.array([example.index for example in healthy]) * self.slice_mm
-        return UsualMaps(maps, heights, self.settings.against_healthy)
+        return UsualMaps(maps, self._heights(healthy), self.settings.against_healthy)
+
+    def _heights(self, examples: Sequence[Example]) -> NDArray[np.float64]:
+        """Return (n,) the heights of slices in mm."""
+        return np.array([example.index * self.slice_mm for example in examples])
 
     def _maps(self, slices: EnteringSlices, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
         """Return maps and token lengths, (n, rows, columns) in patches."""
@@ -148,8 +151,7 @@ class MaskMaker:
         """Return (n, rows, columns) bool."""
         maps, lengths = self._maps(slices, examples)
         if usual is not None:
-            heights = np.array([example.index for example in examples]) * self.slice_mm
-            maps = torch.from_numpy(usual.deviations(maps.numpy(), heights))
+            maps = torch.from_numpy(usual.deviations(maps.numpy(), self._heights(examples)))
         if self.settings.without_outliers:
             maps = without_outliers(maps, lengths)
         large = attention_maps(maps, max(self.frame.height, self.frame.width),
