@@ -100,7 +100,7 @@ class AnyAD:
         self._usual = self._measure_usual(data, grid_slices)
         if self._plan.place_distance:
             self._place = PlaceDistances.measure(
-                features, self._slices.layout, self._channels, grid_slices, self._plan.expected_by
+                features, self._slices.layout, grid_slices, self._plan.expected_by
             )
 
     def _training_slices(self, cases: Sequence[TrainingCase]) -> list[CaseSlices]:
@@ -157,7 +157,7 @@ class AnyAD:
             for case in able:
                 found = self._distances(*data.of_case(case, subset), case.inside, subset)
                 distances.add(case.positions, found, case.inside)
-            usual[subset] = distances.usual(self._plan.expected_by)
+            usual[subset] = distances.upper_end(self._plan.expected_by)
         return UsualDistances(usual)
 
     @torch.inference_mode()

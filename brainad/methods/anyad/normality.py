@@ -18,7 +18,7 @@ ExpectedBy = Literal["nothing", "height", "place"]
 # A place is believed as much as the whole slice once this many cases were seen there.
 _PRIOR_CASES = 4.0
 # Evidence is 1 at the upper end of what is usual: mean plus this many deviations.
-_DEVIATIONS = 2.0
+DEVIATIONS = 2.0
 _SMALLEST = 1e-6
 
 
@@ -54,19 +54,21 @@ class NormalDistance:
         """Whether a token that shows brain was added."""
         return bool(self._sums[0].any())
 
-    def usual(self, by: ExpectedBy) -> NDArray[np.float32]:
-        """Return (slices, N) the upper end of what is usual: mean + 2 deviations.
+    def moments(self, by: ExpectedBy) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return (slices, N) the usual distance and (slices, N) its standard deviation.
 
         The mean of a place leans on that of its slice, its variance on the mean variance of the
         slice's places, as if `_PRIOR_CASES` more cases had been seen. A slice nobody saw takes the
         nearest one.
 
         Args:
-            by: ``height`` ignores the place within a slice; ``nothing`` returns ones.
+            by: ``height`` ignores the place within a slice; ``nothing`` expects the same
+                everywhere, so that evidence is the distance itself.
         """
         count, total, squares = self._sums
         if by == "nothing":
-            return np.ones(count.shape, dtype=np.float32)
+            zeros = np.zeros(count.shape, dtype=np.float32)
+            return zeros, zeros + np.float32(1 / DEVIATIONS)
         seen = np.flatnonzero(count.any(axis=1))
         assert seen.size, "a trained set of channels was seen in some slice"
         nearest = seen[np.abs(np.arange(count.shape[0])[:, None] - seen).argmin(axis=1)]
@@ -77,8 +79,14 @@ class NormalDistance:
             weight = count + _PRIOR_CASES
             mean = (total + _PRIOR_CASES * mean) / weight
             variance = (errors.clip(0) + _PRIOR_CASES * within) / weight
-        usual = np.broadcast_to(mean + _DEVIATIONS * np.sqrt(variance), count.shape)
-        return np.maximum(usual, _SMALLEST).astype(np.float32)
+        spread = np.maximum(np.sqrt(variance), _SMALLEST)
+        usual, deviation = (np.broadcast_to(each, count.shape) for each in (mean, spread))
+        return usual.astype(np.float32), deviation.astype(np.float32)
+
+    def upper_end(self, by: ExpectedBy) -> NDArray[np.float32]:
+        """Return (slices, N) the upper end of what is usual: mean + 2 deviations."""
+        mean, deviation = self.moments(by)
+        return mean + np.float32(DEVIATIONS) * deviation
 
     def _of_slices(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return mean and variance (slices,) over all places of a slice."""

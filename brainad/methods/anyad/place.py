@@ -3,12 +3,15 @@
 A network that rebuilds a slice from prototypes of that same slice rebuilds a large lesion too:
 the lesion becomes a prototype. Cases are registered, so the usual token of a place is known, and
 the distance to it is evidence of another kind. Only the shallow group is compared: what it shows
-is finer, and the deep one adds little.
+is finer, and the deep one adds little. Channels are compared one by one and averaged: in a sum of
+tokens, a channel that shows nothing hides what another one shows.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import numpy as np
@@ -17,193 +20,171 @@ from numpy.typing import NDArray
 from brainad.methods.anyad.alignment import RunningMoments
 from brainad.methods.anyad.features import CaseFeatures
 from brainad.methods.anyad.layout import Layout
-from brainad.methods.anyad.normality import ExpectedBy, NormalDistance, UsualDistances
-from brainad.methods.anyad.subsets import Subset, all_subsets, subset_name
+from brainad.methods.anyad.normality import DEVIATIONS, ExpectedBy, NormalDistance
+from brainad.methods.anyad.subsets import Subset, subset_name
 
 Tokens = NDArray[np.float32]
-Pair = tuple[Tokens, Tokens]
 _SMALLEST = 1e-6
-_MEAN, _STD, _HEIGHTS, _PLACES = "mean.", "std.", "heights.", "places."
-_USUAL = "usual."
+# The mean evidence of normal tokens: that of the upper half of a normal distribution.
+_NEUTRAL = 1 / math.sqrt(2 * math.pi) / DEVIATIONS
 
 
-class _Source:
-    """One encoded source: moments of its brain tokens, and the usual standardised token per place.
+@dataclass(frozen=True, eq=False)
+class _Standard:
+    """Moments of the brain tokens of one source.
 
     Args:
-        mean, std: (C,) of brain tokens.
-        heights: (h,) slices that were seen, ascending.
-        places: (h, N, C) usual tokens of these slices, 0 where nothing was seen.
+        mean, std: (C,).
     """
 
-    def __init__(
-        self, mean: Tokens, std: Tokens, heights: NDArray[np.intp], places: Tokens
-    ) -> None:
-        self.mean = mean
-        self.std = std
-        self.heights = heights
-        self.places = places
+    mean: Tokens
+    std: Tokens
 
-    def standardised(self, case: CaseFeatures, source: Subset) -> Tokens:
+    @classmethod
+    def measure(cls, cases: Sequence[CaseFeatures], source: Subset) -> Self:
+        moments = RunningMoments(cases[0].groups.shape[-1])
+        for case in cases:
+            moments.add(_shallow(case, source)[case.inside].astype(np.float32))
+        found = moments.moments()
+        return cls(found.mean.numpy(), np.maximum(found.std.numpy(), _SMALLEST))
+
+    def apply(self, case: CaseFeatures, source: Subset) -> Tokens:
         """Return (n, N, C) tokens of a case with the mean 0 and the deviation 1."""
         tokens = _shallow(case, source).astype(np.float32)
         tokens -= self.mean
         tokens /= self.std
         return tokens
 
-    def rows(self, positions: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Return (n,) the rows of `places` for slices; one that was not seen takes the nearest."""
-        rows: NDArray[np.intp] = np.abs(positions[:, None] - self.heights).argmin(axis=1)
-        return rows
 
-    def beside_usual(
-        self, case: CaseFeatures, source: Subset, count: NDArray[np.float32] | None = None
-    ) -> Pair:
-        """Return (n, N, C) tokens of a case and the usual ones of their places.
+@dataclass(frozen=True, eq=False)
+class _UsualTokens:
+    """What normal slices show in one source, place by place.
 
-        Args:
-            case: features.
-            source: what to look at.
-            count: (h, N) cases behind the usual tokens; given if the case is one of them, to
-                leave it out.
-        """
-        own, rows = self.standardised(case, source), self.rows(case.positions)
-        places = self.places[rows]
-        if count is None:
-            return own, places
-        seen = count[rows][..., None]
-        rest = (seen * places - own) / (seen - 1).clip(1)
-        places = np.where(case.inside[..., None], rest, places)
-        # Rounding leaves something of a place that this case alone has seen.
-        places[case.inside & (seen[..., 0] < 2)] = 0
-        return own, places
+    Args:
+        mean, std: (C,) of all brain tokens, to standardise with.
+        heights: (h,) slices that were seen, ascending.
+        places: (h, N, C) float16 usual standardised tokens of these slices, 0 where nothing was
+            seen. Half precision from the start, so that a restored model is the same.
+        distance: (slices, N) of normal tokens to the usual one, on average.
+        spread: (slices, N) standard deviation of that.
+    """
+
+    mean: Tokens
+    std: Tokens
+    heights: NDArray[np.intp]
+    places: NDArray[np.float16]
+    distance: NDArray[np.float32]
+    spread: NDArray[np.float32]
+
+    @classmethod
+    def measure(
+        cls, cases: Sequence[CaseFeatures], source: Subset, grid_slices: int, by: ExpectedBy
+    ) -> Self | None:
+        """Learn from normal slices that have the source; None if no two cases share a place."""
+        standard = _Standard.measure(cases, source)
+        heights = np.unique(np.concatenate([case.positions for case in cases]))
+        tokens, width = cases[0].groups.shape[3:]
+        total = np.zeros((heights.size, tokens, width), dtype=np.float32)
+        count = np.zeros((heights.size, tokens, 1), dtype=np.float32)
+        for case in cases:
+            rows, inside = np.searchsorted(heights, case.positions), case.inside[..., None]
+            total[rows] += np.where(inside, standard.apply(case, source), 0)
+            count[rows] += inside
+        normal = NormalDistance(grid_slices, tokens)
+        for case in cases:
+            # A case is not compared with itself, as a new case will not be.
+            own, rows = standard.apply(case, source), np.searchsorted(heights, case.positions)
+            others = count[rows] - 1
+            rest = np.where(others > 0, total[rows] - own, 0)
+            found = _cosine_distance(own, rest)
+            known = case.inside & ~np.isnan(found)
+            normal.add(case.positions, np.nan_to_num(found), known)
+        if not normal.has_any:
+            return None
+        places = (total / count.clip(1)).astype(np.float16)
+        moments = normal.moments(by)
+        return cls(standard.mean, standard.std, heights, places, *moments)
+
+    def evidence(self, case: CaseFeatures, source: Subset) -> NDArray[np.float32]:
+        """Return (n, N) deviations above the usual distance; NaN where nothing is known."""
+        rows = np.abs(case.positions[:, None] - self.heights).argmin(axis=1)
+        own = _Standard(self.mean, self.std).apply(case, source)
+        found = _cosine_distance(own, self.places[rows].astype(np.float32))
+        above = (found - self.distance[case.positions]).clip(0)
+        evidence: NDArray[np.float32] = above / (DEVIATIONS * self.spread[case.positions])
+        return evidence
 
 
 class PlaceDistances:
     """Evidence from the usual tokens of a place, for every set of channels.
 
     Args:
-        sources: what was encoded, with the usual tokens.
-        usual: the upper end of usual distances.
+        sources: what is usual, per source that was encoded.
         layout: how sources describe a set of channels.
     """
 
-    def __init__(
-        self, sources: Mapping[Subset, _Source], usual: UsualDistances, layout: Layout
-    ) -> None:
+    def __init__(self, sources: Mapping[Subset, _UsualTokens], layout: Layout) -> None:
         self._sources = dict(sources)
-        self._usual = usual
         self._layout = layout
 
     @classmethod
     def measure(
-        cls,
-        cases: Sequence[CaseFeatures],
-        layout: Layout,
-        channels: Sequence[str],
-        grid_slices: int,
-        by: ExpectedBy,
+        cls, cases: Sequence[CaseFeatures], layout: Layout, grid_slices: int, by: ExpectedBy
     ) -> Self | None:
         """Learn what is usual from normal slices; None if no two cases share a place.
 
         Args:
             cases: features of normal slices.
             layout: how sources describe a set of channels.
-            channels: that were trained.
             grid_slices: of the working grid.
-            by: see `NormalDistance.usual`.
+            by: see `NormalDistance.moments`.
         """
-        counts: dict[Subset, NDArray[np.float32]] = {}
-        sources: dict[Subset, _Source] = {}
+        sources = {}
         for source in sorted({each for case in cases for each in case.sources}):
             able = [case for case in cases if source in case.sources]
-            sources[source], counts[source] = _usual_tokens(able, source)
-        tokens = cases[0].inside.shape[1]
-        distances = {each: NormalDistance(grid_slices, tokens) for each in all_subsets(channels)}
-        for case in cases:
-            # A case is not compared with itself, as a new case will not be.
-            pairs = {
-                each: sources[each].beside_usual(case, each, counts[each]) for each in case.sources
-            }
-            for subset, normal in distances.items():
-                members = layout.members(subset)
-                if set(members) <= set(pairs):
-                    found = _distances([pairs[member] for member in members])
-                    known = case.inside & ~np.isnan(found)
-                    normal.add(case.positions, np.nan_to_num(found), known)
-        usual = {each: normal.usual(by) for each, normal in distances.items() if normal.has_any}
-        if not usual:
-            return None
-        # Stored in half precision; used so from the start, so that a restored model is the same.
-        for each in sources.values():
-            each.places = each.places.astype(np.float16).astype(np.float32)
-        return cls(sources, UsualDistances(usual), layout)
+            usual = _UsualTokens.measure(able, source, grid_slices, by)
+            if usual is not None:
+                sources[source] = usual
+        return cls(sources, layout) if sources else None
 
     def evidence(self, case: CaseFeatures, subset: Subset) -> NDArray[np.float32]:
-        """Return (n, N) distances relative to what is usual; 1 where nothing is known."""
-        members = self._layout.members(subset)
-        if not set(members) <= set(self._sources):
-            return np.ones(case.inside.shape, dtype=np.float32)
-        found = _distances([self._sources[each].beside_usual(case, each) for each in members])
-        evidence = self._usual.evidence(found, case.positions, subset)
-        return np.where(np.isnan(evidence), np.float32(1), evidence)
+        """Return (n, N) evidence, the mean over the sources of a set of channels.
+
+        It is 0 up to the usual distance, 1 two deviations above it, and what normal tokens have
+        on average where nothing is known.
+        """
+        members = [each for each in self._layout.members(subset) if each in self._sources]
+        if not members:
+            return np.full(case.inside.shape, _NEUTRAL, dtype=np.float32)
+        found = [self._sources[each].evidence(case, each) for each in members]
+        mean = np.mean(found, axis=0)
+        return np.where(np.isnan(mean), np.float32(_NEUTRAL), mean)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything as arrays; usual tokens in half precision."""
-        state: dict[str, Any] = {_USUAL + k: v for k, v in self._usual.state_dict().items()}
-        for source, each in self._sources.items():
-            name = subset_name(source)
-            state |= {_MEAN + name: each.mean, _STD + name: each.std}
-            state[_HEIGHTS + name] = each.heights
-            state[_PLACES + name] = each.places.astype(np.float16)
-        return state
+        """Return everything as arrays."""
+        return {
+            f"{field.name}.{subset_name(source)}": getattr(usual, field.name)
+            for source, usual in self._sources.items()
+            for field in fields(usual)
+        }
 
     @classmethod
     def from_state(cls, state: Mapping[str, NDArray[Any]], layout: Layout) -> Self:
         """Restore what `state_dict` returned."""
-        names = [key.removeprefix(_MEAN) for key in state if key.startswith(_MEAN)]
-        sources = {
-            tuple(name.split("+")): _Source(
-                state[_MEAN + name],
-                state[_STD + name],
-                state[_HEIGHTS + name],
-                state[_PLACES + name].astype(np.float32),
-            )
-            for name in names
-        }
-        usual = {k.removeprefix(_USUAL): v for k, v in state.items() if k.startswith(_USUAL)}
-        return cls(sources, UsualDistances.from_state(usual), layout)
-
-
-def _usual_tokens(
-    cases: Sequence[CaseFeatures], source: Subset
-) -> tuple[_Source, NDArray[np.float32]]:
-    """Average the tokens of each place; also returns how many cases were seen, (h, N)."""
-    tokens, width = cases[0].groups.shape[3:]
-    moments = RunningMoments(width)
-    for case in cases:
-        moments.add(_shallow(case, source)[case.inside].astype(np.float32))
-    found = moments.moments()
-    heights = np.unique(np.concatenate([case.positions for case in cases]))
-    nothing = np.zeros((heights.size, tokens, width), dtype=np.float32)
-    std = np.maximum(found.std.numpy(), _SMALLEST)
-    usual = _Source(found.mean.numpy(), std, heights, nothing)
-    count = np.zeros((heights.size, tokens), dtype=np.float32)
-    for case in cases:
-        shown, rows = usual.standardised(case, source), usual.rows(case.positions)
-        usual.places[rows] += np.where(case.inside[..., None], shown, 0)
-        count[rows] += case.inside
-    usual.places /= count.clip(1)[..., None]
-    return usual, count
+        tables: dict[str, dict[str, NDArray[Any]]] = {}
+        for key, array in state.items():
+            field, name = key.split(".", 1)
+            tables.setdefault(name, {})[field] = array
+        sources = {tuple(name.split("+")): _UsualTokens(**each) for name, each in tables.items()}
+        return cls(sources, layout)
 
 
 def _shallow(case: CaseFeatures, source: Subset) -> NDArray[np.float16]:
     return case.groups[:, case.sources.index(source), 0]
 
 
-def _distances(pairs: Sequence[Pair]) -> NDArray[np.float32]:
-    """Return (n, N) cosine distances of summed tokens to summed usual ones; NaN where one is 0."""
-    shown, usual = (np.sum(each, axis=0) for each in zip(*pairs, strict=True))
+def _cosine_distance(shown: Tokens, usual: Tokens) -> NDArray[np.float32]:
+    """Return (n, N) cosine distances of tokens (n, N, C); NaN where one of them is 0."""
     lengths = np.linalg.norm(shown, axis=-1) * np.linalg.norm(usual, axis=-1)
     similar = np.full(lengths.shape, np.nan, dtype=np.float32)
     np.divide((shown * usual).sum(axis=-1), lengths, out=similar, where=lengths > 0)

@@ -22,6 +22,7 @@ _WIDTH = {"vits": 384, "vitb": 768, "vitl": 1024, "vitg": 1536}
 _LEAST_BRAIN = 0.05
 _MINIMUM_SLICES = 16
 _FEATURE_GB = 16.0
+_SMOOTHING_WITHIN_MM = 3.0
 # Share of the working grid's slices that hold enough brain.
 _FILLED_SHARE = 0.8
 # An axial slice of a planned grid is this much narrower than long.
@@ -172,10 +173,17 @@ def make_plan(
         gradient_limit=0.1,
         expected_by="place",
         place_distance=True,
-        smoothing_mm=(3.0, effort.slice_mm),
+        smoothing_mm=(_SMOOTHING_WITHIN_MM, _token_mm(preprocessing, effort.image_size)),
         top_share=0.01,
         patient_rule="top_three_slices",
     )
+
+
+def _token_mm(preprocessing: PreprocessingPlan, image_size: int) -> float:
+    """Return the edge of a token: neighbouring slices say more about it than it says itself."""
+    shape, axis = preprocessing.working_shape, preprocessing.slice_axis
+    longest = max(edge for number, edge in enumerate(shape) if number != axis)
+    return round(longest * preprocessing.spacing_mm * PATCH / image_size, 1)
 
 
 def group_layers(depth: int) -> tuple[int, ...]:
