@@ -1,10 +1,12 @@
 """One table over all methods on one phantom cohort, each with the labels it may see.
 
-24 FLAIR phantoms with masks are learnt from (12 healthy, of which 6 only set thresholds, and 12
-with glioma-like lesions), 16 are judged (8 healthy, 8 ill). codegraph3d sees no training data at
-all: it compares the 16 with each other, and its threshold comes from them. Dice is given at the
-threshold that was set beforehand and at the best one (oracle, chosen on the judged cases).
-Phantoms share one anatomy and are not patients. Everything is kept; the same command continues.
+The cohorts are those of benchmark E (medsad_phantoms.py): 24 FLAIR phantoms are learnt from (8
+healthy, 16 with glioma-like lesions), 6 healthy ones set thresholds, 16 are judged (6 healthy, 10
+ill). anyad learns from slices without lesion, rasalore from labels per slice, medsad_clip from
+masks; codegraph3d sees nothing but the 16, which it compares with each other, and its threshold
+comes from them. Dice is given at the threshold that was set beforehand and at the best one
+(oracle, chosen on the judged cases). Phantoms share one anatomy and are not patients. Everything
+is kept; the same command continues.
 
     python -m benchmarks.four_methods
     python -m benchmarks.four_methods medsad_clip -scale toy
@@ -23,19 +25,17 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from benchmarks.trained_cohorts import Design, Judged, Prepared, prepare, train_and_judge
+from benchmarks.medsad_phantoms import SCALES
+from benchmarks.trained_cohorts import Judged, Prepared, prepare, train_and_judge
 from brainad import methods
 from brainad.cli.tables import format_table
 from brainad.files import write_json
 from brainad.inference.outputs import OutputFolder
 from brainad.nifti import read_volume
 
-_FULL = Design(Path(), ("FLAIR",), "glioma", (12, 12), 6, (8, 8), 107)
-_TOY = Design(Path(), ("FLAIR",), "glioma", (4, 3), 2, (3, 3), 107, spacing_mm=3.0)
 # Settings with which a method shows in a minute that it works.
 _TOY_SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "anyad": {"epochs": 1},
-    "medsad_clip": {"epochs": 2, "batches_per_epoch": 8, "batch": 8, "longest_side": 112},
     "rasalore": {
         "tuning": {"image_size": 112, "slices_per_class": 30, "space_epochs": 10, "epochs": 2},
         "training": {"slices": 30, "epochs": 4, "batch": 8},
@@ -88,20 +88,23 @@ def draw(prepared: Prepared, judged: Mapping[str, Judged], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("methods", nargs="*", default=methods.available())
-    parser.add_argument("-o", default="four_methods_benchmark", help="working folder")
+    parser.add_argument("-o", default="trained_benchmark", help="working folder")
     parser.add_argument("-scale", choices=("full", "toy"), default="full")
     parser.add_argument("-np", type=int, default=2, help="worker processes for preprocessing")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    is_toy = arguments.scale == "toy"
+    design, medsad = SCALES[arguments.scale]
+    shortened = _TOY_SETTINGS if arguments.scale == "toy" else {}
+    settings = {**shortened, "medsad_clip": medsad}
     home = Path(arguments.o) / arguments.scale
-    prepared = prepare(replace(_TOY if is_toy else _FULL, home=home), arguments.np)
+    prepared = prepare(replace(design, home=home), arguments.np)
     judged = {}
     for configuration in arguments.methods:
-        settings = _TOY_SETTINGS.get(configuration, {}) if is_toy else {}
-        judged[configuration] = train_and_judge(prepared, configuration, configuration, settings)
+        judged[configuration] = train_and_judge(
+            prepared, configuration, configuration, settings.get(configuration, {})
+        )
         rows = [table_row(name, each) for name, each in judged.items()]
-        write_json(home / "table.json", rows)
+        write_json(home / "four_methods.json", rows)
     draw(prepared, judged, home / "four_methods.png")
     print("all methods on one cohort; phantom data")
     print(format_table(rows))
