@@ -26,6 +26,7 @@ from brainad.methods.medsad_clip.trunk import Trunk
 from brainad.methods.medsad_clip.views import Views
 from brainad.training.features import keep_features, kept_size_gb
 from brainad.training.loop import Stateful, run_epochs
+from brainad.training.schedules import ScheduledRate, WarmUpCosine
 
 _log = logging.getLogger(__name__)
 STAGE = "medsad_clip"
@@ -171,12 +172,20 @@ class Learner:
         self._rows = rows
         self._trunk = Trunk(towers.image, plan.taps)
         self._objective = Objective(plan.losses, plan.margin, plan.gamma)
+        self._learnt = [each for each in network.parameters() if each.requires_grad]
         self._optimiser = torch.optim.Adam(_groups(network, plan), lr=plan.rate, betas=plan.betas)
+        steps, warm_up = plan.epochs * plan.batches_per_epoch, plan.batches_per_epoch
+        schedule = WarmUpCosine(plan.rate, plan.final_rate, total=steps, warm_up=warm_up)
+        self._rate = ScheduledRate(self._optimiser, schedule)
 
     def run(self, session: Session) -> None:
         """Learn, or go on where an earlier run stopped."""
         self._network.train()
-        parts: dict[str, Stateful] = {"network": self._network, "optimiser": self._optimiser}
+        parts: dict[str, Stateful] = {
+            "network": self._network,
+            "optimiser": self._optimiser,
+            "rate": self._rate,
+        }
         run_epochs(STAGE, self._plan.epochs, parts, self._epoch, self._plan.seed, session)
         self._network.eval()
 
@@ -219,7 +228,9 @@ class Learner:
         loss, values = self._objective(output, truth)
         self._optimiser.zero_grad()
         loss.backward()
+        torch.nn.utils.clip_grad_norm_(self._learnt, self._plan.gradient_limit)
         self._optimiser.step()
+        self._rate.step()
         return values
 
     def _advance(self, kept: Tensor) -> Advance:

@@ -45,8 +45,10 @@ class MedSADCLIPPlan(MethodPlan):
         losses: weights of the four losses.
         margin: of the contrastive loss.
         gamma: of the focal loss.
-        rate: of Adam.
+        rate: highest rate of Adam, after one epoch of warm-up.
+        final_rate: last one, which a cosine leads to.
         betas: of Adam.
+        gradient_limit: largest norm of the gradient; larger ones are scaled down.
         text_decay: weight decay of the text projection, where there is one.
         epochs: of training.
         batches_per_epoch: half of each batch shows a lesion.
@@ -76,7 +78,9 @@ class MedSADCLIPPlan(MethodPlan):
     margin: float
     gamma: float
     rate: float
+    final_rate: float
     betas: tuple[float, float]
+    gradient_limit: float
     text_decay: float
     epochs: int
     batches_per_epoch: int
@@ -116,7 +120,8 @@ def make_plan(
         else "without a GPU nothing is written back, so the frozen tower runs once per slice; this "
         "differs from the paper"
     )
-    epochs, batches, batch = (117, 50, 32) if on_gpu else (30, 50, 16)
+    epochs, batches, batch = (117, 50, 32) if on_gpu else (20, 50, 16)
+    rate = 1e-3 if on_gpu else 5e-4
     return MedSADCLIPPlan(
         seed=_SEED,
         reasons=(
@@ -140,8 +145,11 @@ def make_plan(
         losses=LossWeights(),
         margin=0.4,
         gamma=2.0,
-        rate=1e-3 if on_gpu else 5e-4,
+        rate=rate,
+        final_rate=rate / 20,
         betas=(0.5, 0.999),
+        # Without it some thousandth step is so large that the map is empty ever after.
+        gradient_limit=1.0,
         text_decay=1e-4,
         epochs=epochs,
         batches_per_epoch=batches,
