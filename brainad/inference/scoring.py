@@ -13,6 +13,8 @@ from brainad.volume import Volume
 
 # Where calibrated evidence equals its threshold.
 DECISION = 0.5
+# So that slices without any evidence have weights.
+_SAYS_NOTHING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,26 @@ def slice_scores(calibrated: Volume, axis: int) -> NDArray[np.float32]:
     others = tuple(other for other in range(3) if other != axis)
     scores: NDArray[np.float32] = calibrated.data.max(axis=others)
     return scores
+
+
+def carried_slice_scores(carried: Volume, calibrated: Volume, axis: int) -> NDArray[np.float32]:
+    """Return (slices,) scores that a method gave to slices of the working grid.
+
+    A slice of the scan that is tilted against the working grid crosses several of its slices. They
+    count as much as the map says about the places where they are crossed, and alike where it says
+    nothing: the highest of them would call slices anomalous that a lesion never reaches.
+
+    Args:
+        carried: in [0, 1), constant along working slices, 0 outside the brain.
+        calibrated: map in [0, 1) on the same grid.
+        axis: array axis that slices count along.
+    """
+    others = tuple(other for other in range(3) if other != axis)
+    weights = np.where(carried.data > 0, calibrated.data + _SAYS_NOTHING, 0)
+    total = weights.sum(axis=others, dtype=np.float64)
+    score = (weights * carried.data).sum(axis=others, dtype=np.float64)
+    means: NDArray[np.float64] = np.divide(score, total, out=np.zeros_like(score), where=total > 0)
+    return means.astype(np.float32)
 
 
 def extent(mask: Volume, scores: NDArray[np.float32]) -> Extent:

@@ -75,7 +75,8 @@ def make_result(
         spread = restore_slice_scores(
             prediction.slice_scores, delivery.slice_axis, prepared.placement, prepared.brain
         )
-        slices = scoring.slice_scores(scoring.calibrated_map(spread, calibration), axis)
+        carried = scoring.calibrated_map(spread, calibration)
+        slices = scoring.carried_slice_scores(carried, anomaly_map, axis)
     return Result(
         case_id=prediction.case_id,
         anomaly_map=anomaly_map,

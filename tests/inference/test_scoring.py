@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from brainad.inference.scoring import (
     Extent,
     calibrated_map,
     calibrated_score,
+    carried_slice_scores,
     decide,
     extent,
     slice_scores,
@@ -64,3 +66,31 @@ def test_extent_is_measured_in_world_units() -> None:
     calibrated = two_components()
     found = extent(decide(calibrated), slice_scores(calibrated, 2))
     assert found == Extent(anomalous_volume_mm3=30.0, largest_component_mm3=24.0, max_slice_index=5)
+
+
+def crossing(evidence: dict[tuple[int, int, int], float]) -> NDArray[np.float32]:
+    """Score slices that lie half in a working slice of 0.1 and half in one of 0.9."""
+    carried = np.full(GRID.shape, 0.1, dtype=np.float32)
+    carried[2:] = 0.9
+    calibrated = np.zeros(GRID.shape, dtype=np.float32)
+    for voxel, value in evidence.items():
+        calibrated[voxel] = value
+    return carried_slice_scores(Volume(carried, GRID), Volume(calibrated, GRID), 2)
+
+
+def test_a_tilted_slice_counts_where_the_map_finds_something() -> None:
+    scores = crossing({(0, 1, 0): 0.8, (3, 1, 1): 0.8, (0, 1, 2): 0.3, (3, 1, 2): 0.6})
+    np.testing.assert_allclose(scores[:3], [0.1, 0.9, 0.1 / 3 + 0.9 * 2 / 3], atol=1e-3)
+
+
+def test_without_evidence_all_of_a_tilted_slice_counts_alike() -> None:
+    np.testing.assert_allclose(crossing({}), 0.5, atol=1e-6)
+
+
+def test_a_slice_that_lies_in_one_working_slice_keeps_its_score() -> None:
+    scores = np.linspace(0, 0.9, GRID.shape[1], dtype=np.float32)
+    carried = np.broadcast_to(scores[:, None], GRID.shape).copy()
+    carried[0] = 0  # outside the brain
+    evidence = np.random.default_rng(0).random(GRID.shape).astype(np.float32)
+    found = carried_slice_scores(Volume(carried, GRID), Volume(evidence, GRID), 1)
+    np.testing.assert_allclose(found, scores, atol=1e-6)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 from torch import Tensor
 
 from brainad.case import PreparedCase, TrainingCase
@@ -19,7 +20,13 @@ from brainad.methods.medsad_clip.learning import Learner, Source, compute_rows, 
 from brainad.methods.medsad_clip.network import MedSADNetwork, Words
 from brainad.methods.medsad_clip.patient_score import patient_score
 from brainad.methods.medsad_clip.plan import MedSADCLIPPlan
-from brainad.methods.medsad_clip.training_slices import SliceReader, SliceRules, choose_slices
+from brainad.methods.medsad_clip.slice_score import map_odds, slice_scores
+from brainad.methods.medsad_clip.training_slices import (
+    SliceReader,
+    SliceRules,
+    choose_slices,
+    pixel_mm2,
+)
 from brainad.methods.medsad_clip.trunk import Trunk
 from brainad.methods.medsad_clip.views import Views
 from brainad.plan import Resources
@@ -131,21 +138,28 @@ class MedSADCLIP:
             raise DataError("there is no brain", case.case_id, "check the brain mask")
         indices = filled[:: plan.predicting_step].tolist()
         slices = frame.cut(case.images[plan.channel], indices)
-        pixels, scores = self._judge(slices, frame, network, words)
+        pixels, branch = self._judge(slices, frame, network, words)
         # Logits, not probabilities, are interpolated on the way back.
-        logits = torch.from_numpy(frame.put_back(pixels, indices))
-        lesion = np.where(brain, torch.sigmoid(logits).numpy(), 0).astype(np.float32)
+        logits = frame.put_back(pixels, indices)
+        drawn = map_odds(logits, brain, plan.slice_axis, self._telling_pixels(case))
+        scores = slice_scores(branch, indices, drawn, plan.map_share)
+        scores[~brain.any(axis=tuple({0, 1, 2} - {plan.slice_axis}))] = 0
         return Prediction(
             case.case_id,
-            Volume(lesion, case.placement.working),
-            patient_score(scores, plan.patient_rule, plan.top_share, plan.slice_smoothing),
-            _spread(scores, indices, brain, plan.slice_axis),
+            Volume(np.where(brain, expit(logits), 0).astype(np.float32), case.placement.working),
+            patient_score(scores[filled], plan.patient_rule, plan.top_share, plan.slice_smoothing),
+            scores,
         )
+
+    def _telling_pixels(self, case: PreparedCase) -> int:
+        """Return how many pixels the smallest lesion has that makes a slice abnormal."""
+        area = pixel_mm2(case.placement.working.spacing_mm, self._plan.slice_axis)
+        return max(round(self._plan.smallest_area_mm2 / area), 1)
 
     def _judge(
         self, slices: Tensor, frame: SliceFrame, network: MedSADNetwork, words: Words
     ) -> tuple[Tensor, NDArray[np.float32]]:
-        """Return log-odds of a lesion: maps (n, rows, columns); and slice probabilities (n,)."""
+        """Return log-odds: of a lesion (n, rows, columns), and of an abnormal slice (n,)."""
         patch = self._towers.image.patch_size
         grid = (frame.height // patch, frame.width // patch)
         maps, odds = [], []
@@ -154,8 +168,7 @@ class MedSADCLIP:
             maps.append((output.pixel_logits[:, 1] - output.pixel_logits[:, 0]).cpu())
             odds.append((output.class_logits[:, 1] - output.class_logits[:, 0]).cpu())
         # Half of the slices were abnormal while learning; here it is the share of the cohort.
-        probability = torch.sigmoid(torch.cat(odds) + self._prior_logit)
-        return torch.cat(maps), probability.numpy()
+        return torch.cat(maps), (torch.cat(odds) + self._prior_logit).numpy()
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was learnt as arrays, empty before `fit`."""
@@ -189,16 +202,6 @@ class MedSADCLIP:
                 "use the plan that the model was trained with",
             ) from error
         self._network, self._prior_logit = network, float(state[_PRIOR])
-
-
-def _spread(
-    scores: NDArray[np.float32], indices: Sequence[int], brain: NDArray[np.bool_], axis: int
-) -> NDArray[np.float32]:
-    """Return a score for every slice: interpolated, and 0 where there is no brain."""
-    positions = np.arange(brain.shape[axis])
-    others = tuple(other for other in range(3) if other != axis)
-    spread = np.interp(positions, indices, scores)
-    return np.where(brain.any(axis=others), spread, 0).astype(np.float32)
 
 
 def _check(plan: MedSADCLIPPlan, towers: VisionLanguage) -> None:

@@ -157,7 +157,9 @@ def _slices_of(
     filled = filled_slices(np.asarray(training.case.brain), axis, rules.least_brain)
     indices = filled[(filled % rules.step == 0) & training.usable[filled]]
     _, masks = _planes(training, axis, rules.channel)
-    return indices, masks[indices].sum(axis=(1, 2)) * _pixel_mm2(training, axis)
+    return indices, masks[indices].sum(axis=(1, 2)) * pixel_mm2(
+        training.case.placement.working.spacing_mm, axis
+    )
 
 
 def _balanced(areas: NDArray[np.float64], rules: SliceRules) -> NDArray[np.intp]:
@@ -169,9 +171,9 @@ def _balanced(areas: NDArray[np.float64], rules: SliceRules) -> NDArray[np.intp]
     return np.sort(np.concatenate([abnormal, normal[spread_over(normal.size, wanted)]]))
 
 
-def _pixel_mm2(training: TrainingCase, axis: int) -> float:
-    spacing = training.case.placement.working.spacing_mm
-    return float(np.prod([edge for number, edge in enumerate(spacing) if number != axis]))
+def pixel_mm2(spacing_mm: Sequence[float], axis: int) -> float:
+    """Return the area of a pixel of slices that count along an axis."""
+    return float(np.prod([edge for number, edge in enumerate(spacing_mm) if number != axis]))
 
 
 def _checksum(images: NDArray[np.float32], masks: NDArray[np.bool_], index: int) -> int:

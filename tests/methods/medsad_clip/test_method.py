@@ -64,6 +64,7 @@ PLAN = MedSADCLIPPlan(
     normal_per_abnormal=2.0,
     normal_per_healthy=12,
     smallest_area_mm2=10.0,
+    map_share=0.5,
     kept_gb=1.0,
     patient_rule="top",
     top_share=0.05,
