@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +13,23 @@ from PIL import Image, ImageEnhance
 from brainad.methods.rasalore.grey import Grey
 
 _ROTATION_SHARE = 0.7
-_DEGREES = 90
 _FACTORS = (0.8, 1.2)
 _NOISE_SHARE = 0.7
 _NOISE = 10.0
+
+
+@dataclass(frozen=True)
+class Freedom:
+    """How far a slice may be moved; the defaults are the published ones.
+
+    Args:
+        degrees: largest rotation.
+        mirrored: along ``both`` sides of a slice; only along its ``rows``, which are left and right
+            of all but sagittal slices; or ``none``.
+    """
+
+    degrees: int = 90
+    mirrored: Literal["both", "rows", "none"] = "both"
 
 
 @dataclass(frozen=True)
@@ -48,12 +62,16 @@ class Shading:
     noise: NDArray[np.float64] | None = None
 
 
-def draw_geometry(rng: np.random.Generator) -> Geometry:
+def draw_geometry(rng: np.random.Generator, freedom: Freedom) -> Geometry:
     """Draw a rotation and mirrorings, independently."""
     rotate = rng.random() < _ROTATION_SHARE
-    degrees = int(rng.integers(-_DEGREES, _DEGREES + 1))
-    left_right, top_bottom = rng.random(2) < 0.5
-    return Geometry(degrees if rotate else 0, bool(left_right), bool(top_bottom))
+    degrees = int(rng.integers(-freedom.degrees, freedom.degrees + 1))
+    columns, rows = rng.random(2) < 0.5
+    return Geometry(
+        degrees if rotate else 0,
+        bool(columns) and freedom.mirrored == "both",
+        bool(rows) and freedom.mirrored != "none",
+    )
 
 
 def draw_shading(rng: np.random.Generator, size: int) -> Shading:
@@ -93,10 +111,10 @@ def shade(image: Grey, shading: Shading) -> Grey:
 
 
 def augment(
-    images: Sequence[Grey], masks: Sequence[Grey], rng: np.random.Generator
+    images: Sequence[Grey], masks: Sequence[Grey], freedom: Freedom, rng: np.random.Generator
 ) -> tuple[list[Grey], list[Grey]]:
     """Move all images and masks alike, and shade each image on its own."""
-    geometry = draw_geometry(rng)
+    geometry = draw_geometry(rng, freedom)
     moved = [move(image, geometry, is_mask=False) for image in images]
     shaded = [shade(image, draw_shading(rng, image.shape[0])) for image in moved]
     return shaded, [move(mask, geometry, is_mask=True) for mask in masks]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from brainad.method import Session
-from brainad.methods.rasalore.augmentation import augment
+from brainad.methods.rasalore.augmentation import Freedom, augment
 from brainad.methods.rasalore.crops import HALF, Crops
 from brainad.methods.rasalore.losses import (
     LossSettings,
@@ -47,6 +47,7 @@ class TrainingSettings:
         clip: largest norm of the gradient; 0 does not clip.
         healthy_share: of every batch; healthy slices ask for an empty mask.
         augment: rotate, mirror, shade and add noise.
+        freedom: how far augmentation moves slices.
     """
 
     slices: int = 100_000
@@ -58,6 +59,7 @@ class TrainingSettings:
     clip: float = 0.0
     healthy_share: float = 0.0
     augment: bool = True
+    freedom: Freedom = field(default_factory=Freedom)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +159,7 @@ class NetworkTrainer:
             pictures = list(crops.images[row, :used])
             drawn = [crops.small[row], crops.large[row], crops.segmenter[row]]
             if self._settings.augment:
-                pictures, drawn = augment(pictures, drawn, rng)
+                pictures, drawn = augment(pictures, drawn, self._settings.freedom, rng)
             images.append(np.stack(pictures))
             masks.append(drawn)
         small, large, segmenter = (

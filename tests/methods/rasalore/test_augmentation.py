@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from brainad.methods.rasalore.augmentation import (
+    Freedom,
     Geometry,
     Shading,
     augment,
@@ -41,14 +43,14 @@ def test_augmentation_is_the_golden_one(golden: Load) -> None:
 def test_images_and_masks_move_together(rng: np.random.Generator) -> None:
     square = np.zeros((64, 64), dtype=np.uint8)
     square[10:30, 35:50] = 255
-    (image, other), (mask,) = augment([square, square], [square], rng)
+    (image, other), (mask,) = augment([square, square], [square], Freedom(), rng)
     drawn = (image > 127).astype(int)
     assert (drawn != (mask > 127)).mean() < 0.03
     assert not np.array_equal(image, other)
 
 
 def test_draws_follow_the_published_shares(rng: np.random.Generator) -> None:
-    geometries = [draw_geometry(rng) for _ in range(2000)]
+    geometries = [draw_geometry(rng, Freedom()) for _ in range(2000)]
     turned = np.mean([g.degrees != 0 for g in geometries])
     assert 0.64 < turned < 0.75
     assert {abs(g.degrees) <= 90 for g in geometries} == {True}
@@ -58,3 +60,13 @@ def test_draws_follow_the_published_shares(rng: np.random.Generator) -> None:
     factors = [s.contrast for s in shadings if s.contrast != 1]
     assert 0.45 < len(factors) / 2000 < 0.55
     assert 0.8 <= min(factors) <= max(factors) <= 1.2
+
+
+@pytest.mark.parametrize(("mirrored", "rows"), [("rows", True), ("none", False)])
+def test_upright_heads_stay_upright(
+    rng: np.random.Generator, mirrored: Literal["rows", "none"], rows: bool
+) -> None:
+    geometries = [draw_geometry(rng, Freedom(15, mirrored)) for _ in range(2000)]
+    assert {g.degrees for g in geometries} == set(range(-15, 16))
+    assert not any(g.left_right for g in geometries)
+    assert any(g.top_bottom for g in geometries) == rows
