@@ -10,7 +10,7 @@ not patients: the figures compare settings, they do not predict clinical perform
 
 Everything is kept in the working folder, and the same command continues after an interruption.
 
-    python -m benchmarks.rasalore_phantoms default t2 no_structural dice
+    python -m benchmarks.rasalore_phantoms default t2 no_structural tversky
     python -m benchmarks.rasalore_phantoms t2 -scale toy
 """
 
@@ -95,7 +95,7 @@ VARIANTS: Mapping[str, Callable[[RasalorePlan], RasalorePlan]] = {
     "default": _as_planned,
     "t2": _bridge_alone,
     "no_structural": lambda plan: _losses(plan, replace(plan.losses, structural=0.0)),
-    "dice": lambda plan: _losses(plan, replace(plan.losses, overlap="dice")),
+    "tversky": lambda plan: _losses(plan, replace(plan.losses, overlap="tversky")),
     "integer_frequencies": lambda plan: replace(_bridge_alone(plan), integer_frequencies=True),
     "class_token": _class_token,
     "medsam_lite": lambda plan: replace(_bridge_alone(plan), medsam="lite"),

@@ -117,7 +117,7 @@ def make_plan(
         medsam=NO_SEGMENTER,
         network=network,
         integer_frequencies=False,
-        losses=LossSettings(),
+        losses=_choose_losses(encoder),
         training=training,
         batch_size=_GPU_BATCH if resources.device != "cpu" else _CPU_BATCH,
     )
@@ -182,6 +182,11 @@ def _choose_masks(encoder: str, spacing_mm: float) -> MaskSettings:
         inside_brain=True,
         smallest=max(round(_COMPONENT / spacing_mm**2), 1),
     )
+
+
+def _choose_losses(encoder: str) -> LossSettings:
+    """Shrink masks as released, except those of the embedded pair: they are small enough."""
+    return LossSettings(overlap="dice" if encoder == EMBEDDED else "tversky")
 
 
 def _choose_network(
