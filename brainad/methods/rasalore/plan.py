@@ -199,7 +199,7 @@ def _choose_network(
         slices=400,
         epochs=30,
         channel_epochs=6,
-        batch=16,
+        batch=8,
         optimiser="adam",
         rate=1e-3,
         clip=5.0,
