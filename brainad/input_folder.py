@@ -65,8 +65,8 @@ def find_cases(
 
     Args:
         folder: holds files named in one of the ways of `PATTERNS`.
-        channel_names: file number to channel, from the model; otherwise they are taken from a
-            dataset.json in the folder or the one above, where there is one.
+        channel_names: file number to channel, as in the dataset that was learnt from; a
+            dataset.json in the folder or the one above goes before it.
         channel_map: channel to the end of its file names, such as ``FLAIR`` to ``_0000``.
         aliases: further words for channels, word to channel.
 
@@ -141,7 +141,7 @@ def _vocabulary(
     }
     places = (folder, folder.resolve().parent)
     described = [place / FILE_NAME for place in places if (place / FILE_NAME).is_file()]
-    if channel_names is None and described:
+    if described:
         description = read_description(described[0])
         _log.info("channel names come from %s", described[0])
         words = {**description.options.aliases, **aliases}

@@ -36,7 +36,7 @@ def test_numbers_take_names_from_a_dataset_file(tmp_path: Path, place: str) -> N
     touch(folder, "a_0000.nii.gz")
     content = {"channel_names": {"0": "T2w"}, "labels": {"background": 0}}
     (folder / place / "dataset.json").write_text(json.dumps(content), encoding="utf-8")
-    assert channels(folder) == {"a": ["T2"]}
+    assert channels(folder) == channels(folder, channel_names={0: "T1"}) == {"a": ["T2"]}
     (tmp_path / "elsewhere").mkdir()
     link = tmp_path / "elsewhere" / "scans"
     link.symlink_to(folder)

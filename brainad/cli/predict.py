@@ -37,7 +37,7 @@ from brainad.pipeline.report import (
     write_run_report,
 )
 from brainad.pipeline.sources import model_from_folder, model_of_dataset, model_planned_here
-from brainad.pipeline.trained import dataset_name
+from brainad.pipeline.trained import dataset_channels, dataset_name
 from brainad.plan import Resources
 
 _log = logging.getLogger(__name__)
@@ -80,8 +80,9 @@ def main() -> None:
 def _predict(arguments: argparse.Namespace) -> int:
     source, target = Path(arguments.i).absolute(), Path(arguments.o).absolute()
     channel_map = _channel_map(arguments.channel_map)
+    numbers = dataset_channels(workspace_of(arguments), arguments.dataset)
     if arguments.dry_run:
-        print(format_table(dry_run(source, target, channel_map)))
+        print(format_table(dry_run(source, target, channel_map, numbers)))
         return EXIT_DONE
     share = share_of(arguments)
     log_to_file(target / ".brainad" / f"log_part{share.part:03d}.txt")
@@ -98,6 +99,7 @@ def _predict(arguments: argparse.Namespace) -> int:
             executor=executor,
             device=resources.device,
             channel_map=channel_map,
+            channel_names=numbers,
             prepared=prepared,
             fail_fast=arguments.fail_fast,
         )

@@ -45,6 +45,7 @@ class FolderOptions:
         executor: where the work is done.
         device: where preprocessing networks compute.
         channel_map: channel to the end of its file names.
+        channel_names: file number to channel, where no dataset.json beside the scans says it.
         prepared: prepared cases of a dataset, used where they fit.
         fail_fast: stop at the first failed case; all cases are checked before that.
     """
@@ -54,6 +55,7 @@ class FolderOptions:
     executor: Executor = IN_PROCESS
     device: str = "cpu"
     channel_map: Mapping[str, str] = field(default_factory=dict)
+    channel_names: Mapping[int, str] = field(default_factory=dict)
     prepared: Path | None = None
     fail_fast: bool = False
 
@@ -72,7 +74,7 @@ class FolderRun:
     """
 
     def __init__(self, source: Path, work: Path, options: FolderOptions, watch: Watch) -> None:
-        self.found: InputFolder = find_cases(source, channel_map=options.channel_map)
+        self.found: InputFolder = find_cases(source, options.channel_names, options.channel_map)
         self.failures: dict[str, Failure] = {
             case_id: Failure.of("find", error) for case_id, error in self.found.failures.items()
         }

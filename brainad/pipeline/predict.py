@@ -204,10 +204,13 @@ def _record_failures(output: OutputFolder, run: FolderRun, case_ids: Sequence[st
 
 
 def dry_run(
-    source: Path, target: Path, channel_map: Mapping[str, str] | None = None
+    source: Path,
+    target: Path,
+    channel_map: Mapping[str, str] | None = None,
+    channel_names: Mapping[int, str] | None = None,
 ) -> list[dict[str, str]]:
     """List what a run would do with each case, without reading a voxel."""
-    found = find_cases(source, channel_map=channel_map)
+    found = find_cases(source, channel_names, channel_map)
     output = OutputFolder(target)
     rows = []
     for case in found.cases:

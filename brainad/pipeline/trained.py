@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
+from brainad.dataset_description import FILE_NAME, read_description
 from brainad.errors import UsageError
 from brainad.model_folder import CARD_FILE
 from brainad.workspace import Workspace
@@ -55,6 +57,25 @@ def dataset_name(workspace: Workspace, identifier: str) -> str:
     """
     trained = workspace.trained_datasets(identifier)
     return trained[0].name if len(trained) == 1 else workspace.dataset_folder(identifier).name
+
+
+def dataset_channels(workspace: Workspace, identifier: str | None) -> Mapping[int, str]:
+    """Return what the numbers of file names mean in a dataset; nothing if it is not here.
+
+    New scans of a dataset are numbered like those that were learnt from, and often come without a
+    dataset.json of their own.
+
+    Args:
+        workspace: with the raw datasets.
+        identifier: number or name, or None.
+    """
+    if identifier is None:
+        return {}
+    try:
+        described = workspace.dataset_folder(identifier) / FILE_NAME
+    except UsageError:  # models can be here without the scans
+        return {}
+    return read_description(described).channel_names if described.is_file() else {}
 
 
 def find_model(path: Path, fold: str | None = None) -> Path:
