@@ -256,15 +256,20 @@ def test_file_numbers_can_be_given_a_meaning(
     source = tmp_path / "in"
     source.mkdir()
     shutil.copy2(scans / "phantom_000_0000.nii.gz", source)
-    flags = ("-i", source, "-o", tmp_path / "out", *planned)
-    code, _, messages = command(main, *flags)
-    assert code == 3
-    assert "the contrast of CHANNEL0 is not known" in messages
-    assert "none of the 1 cases can be used" in messages
-    code, _, messages = command(main, *flags, "--channel_map", "T2=_0000")
+    alone = ("-i", source, "-o", tmp_path / "alone", "-np", "1", "--no_report")
+    code, _, messages = command(main, *alone)
     assert code == 2
-    assert "phantom_000_0000.nii.gz is channel T2 of case phantom_000" in messages
-    assert "1 usable case;" in messages
+    assert "the contrast of CHANNEL0 is not known" in messages
+    flags = ("-i", source, "-o", tmp_path / "out", *planned)
+    code, _, messages = command(main, *flags, "--channel_map", "T1=_0000")
+    assert code == 3
+    assert "phantom_000_0000.nii.gz is channel T1 of case phantom_000" in messages
+    assert "none of the 1 cases can be used" in messages
+    for named in ((), ("--channel_map", "T2=_0000")):
+        code, _, messages = command(main, *flags, *named)
+        assert code == 2
+        assert "phantom_000_0000.nii.gz is channel T2 of case phantom_000" in messages
+        assert "1 usable case;" in messages
     for text in ("T2", "T2=", "=_0000"):
         code, _, messages = command(main, *flags, "--channel_map", text)
         assert code == 2
