@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -109,3 +111,24 @@ def filled_slices(brain: NDArray[np.bool_], axis: int, least_share: float) -> ND
     """
     area = np.asarray(brain).sum(axis=tuple({0, 1, 2} - {axis}))
     return np.flatnonzero((area > 0) & (area >= least_share * area.max()))
+
+
+def highest_values(volume: NDArray[Any], axis: int, count: int) -> NDArray[Any]:
+    """Return the highest values of every slice, the lowest of them first, the others unsorted.
+
+    Args:
+        volume: (x, y, z).
+        axis: axis that slices count along.
+        count: 1 to the pixels of a slice.
+
+    Returns:
+        (slices, count).
+    """
+    planes = np.moveaxis(volume, axis, 0).reshape(volume.shape[axis], -1)
+    highest: NDArray[Any] = np.partition(planes, -count, axis=1)[:, -count:]
+    return highest
+
+
+def pixel_mm2(spacing_mm: Sequence[float], axis: int) -> float:
+    """Return the area of a pixel of slices that count along an axis."""
+    return math.prod(edge for number, edge in enumerate(spacing_mm) if number != axis)

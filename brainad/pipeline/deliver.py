@@ -70,8 +70,9 @@ def make_result(
     raw = restore(prediction.anomaly_map, prepared.placement, prepared.brain)
     anomaly_map = scoring.calibrated_map(raw, calibration)
     axis = anomaly_map.grid.array_axis(delivery.slice_axis)
-    slices = scoring.slice_scores(anomaly_map, axis)
-    if prediction.slice_scores is not None:
+    if prediction.slice_scores is None:
+        slices = scoring.slice_scores(anomaly_map, axis)
+    else:
         spread = restore_slice_scores(
             prediction.slice_scores, delivery.slice_axis, prepared.placement, prepared.brain
         )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from brainad.encoders.slicing import highest_values
 from brainad.methods.anyad.losses import cosine_distance
 from brainad.methods.anyad.network import Reconstruction
 
@@ -75,8 +76,7 @@ def slice_scores(
     """
     areas = brain.sum(axis=tuple({0, 1, 2} - {axis}))
     count = max(math.floor(top_share * float(areas.max())), 1)
-    planes = np.moveaxis(evidence, axis, 0).reshape(evidence.shape[axis], -1)
-    top = np.partition(planes, -count, axis=1)[:, -count:]
+    top = highest_values(evidence, axis, count)
     scores: NDArray[np.float32] = top.mean(axis=1).astype(np.float32)
     return scores
 

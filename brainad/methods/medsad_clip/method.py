@@ -12,7 +12,7 @@ from scipy.special import expit
 from torch import Tensor
 
 from brainad.case import PreparedCase, TrainingCase
-from brainad.encoders.slicing import SliceFrame, filled_slices
+from brainad.encoders.slicing import SliceFrame, filled_slices, pixel_mm2
 from brainad.encoders.vision_language import VisionLanguage, load_vision_language
 from brainad.errors import DataError, UsageError
 from brainad.method import Scope, Session
@@ -21,12 +21,7 @@ from brainad.methods.medsad_clip.network import MedSADNetwork, Words
 from brainad.methods.medsad_clip.patient_score import patient_score
 from brainad.methods.medsad_clip.plan import MedSADCLIPPlan
 from brainad.methods.medsad_clip.slice_score import map_odds, slice_scores
-from brainad.methods.medsad_clip.training_slices import (
-    SliceReader,
-    SliceRules,
-    choose_slices,
-    pixel_mm2,
-)
+from brainad.methods.medsad_clip.training_slices import SliceReader, SliceRules, choose_slices
 from brainad.methods.medsad_clip.trunk import Trunk
 from brainad.methods.medsad_clip.views import Views
 from brainad.plan import Resources

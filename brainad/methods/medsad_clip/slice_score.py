@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from brainad.encoders.slicing import highest_values
+
 # Where certainty ends: a probability of one in a million.
 _LARGEST_ODDS = 14.0
 
@@ -27,8 +29,7 @@ def map_odds(
         pixels: at least 1.
     """
     inside = np.where(brain, logits, -_LARGEST_ODDS)
-    planes = np.moveaxis(inside, axis, 0).reshape(inside.shape[axis], -1)
-    least: NDArray[np.float32] = np.partition(planes, -pixels, axis=1)[:, -pixels]
+    least: NDArray[np.float32] = highest_values(inside, axis, pixels)[:, 0]
     return least
 
 

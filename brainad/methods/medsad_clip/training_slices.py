@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainad.case import TrainingCase
-from brainad.encoders.slicing import SliceFrame, filled_slices
+from brainad.encoders.slicing import SliceFrame, filled_slices, pixel_mm2
 from brainad.errors import UsageError
 from brainad.methods.medsad_clip.views import Views
 from brainad.training.sampling import spread_over
@@ -169,11 +169,6 @@ def _balanced(areas: NDArray[np.float64], rules: SliceRules) -> NDArray[np.intp]
     if abnormal.size:
         wanted = int(rules.normal_per_abnormal * abnormal.size)
     return np.sort(np.concatenate([abnormal, normal[spread_over(normal.size, wanted)]]))
-
-
-def pixel_mm2(spacing_mm: Sequence[float], axis: int) -> float:
-    """Return the area of a pixel of slices that count along an axis."""
-    return float(np.prod([edge for number, edge in enumerate(spacing_mm) if number != axis]))
 
 
 def _checksum(images: NDArray[np.float32], masks: NDArray[np.bool_], index: int) -> int:

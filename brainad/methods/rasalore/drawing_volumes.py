@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from brainad.case import PreparedCase
+from brainad.encoders.slicing import highest_values, pixel_mm2
 from brainad.methods.rasalore.crop import Window, brain_window
 from brainad.methods.rasalore.examples import brain_slices, grey_slices
 from brainad.methods.rasalore.grey import Grey, gamma_corrected
@@ -69,10 +69,9 @@ def slice_scores(
         axis: that slices count along.
         spacing_mm: edges of a voxel.
     """
-    planes = np.moveaxis(drawn, axis, 0).reshape(drawn.shape[axis], -1)
-    pixel_mm2 = math.prod(spacing_mm) / spacing_mm[axis]
-    count = min(max(round(_TELLING_MM2 / pixel_mm2), 1), planes.shape[1])
-    largest = np.partition(planes, planes.shape[1] - count, axis=1)[:, -count:]
+    pixels = drawn.size // drawn.shape[axis]
+    count = min(max(round(_TELLING_MM2 / pixel_mm2(spacing_mm, axis)), 1), pixels)
+    largest = highest_values(drawn, axis, count)
     scores: NDArray[np.float32] = largest.mean(1, dtype=np.float32)
     return scores
 
