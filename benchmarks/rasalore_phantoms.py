@@ -51,6 +51,7 @@ from brainad.methods.rasalore.published_metrics import (
     released_target,
     slice_metrics,
 )
+from brainad.methods.rasalore.stage_one import PROMPT_STAGE, SPACE_STAGE
 from brainad.nifti import read_volume
 from brainad.phantom import PhantomOptions
 from brainad.pipeline.cases import Share
@@ -171,6 +172,34 @@ class Benchmark:
         return placed.lesion
 
 
+@dataclass(frozen=True)
+class VariantSession:
+    """Stage 1 is learnt once for all variants that plan it alike; stage 2 is a variant's own."""
+
+    own: FolderSession
+    shared: FolderSession
+
+    def load(self, stage: str) -> dict[str, Any] | None:
+        return self._keeper(stage).load(stage)
+
+    def save(self, stage: str, state: Mapping[str, Any]) -> None:
+        self._keeper(stage).save(stage, state)
+
+    def report(self, stage: str, epoch: int, epochs: int, values: Mapping[str, float]) -> None:
+        self._keeper(stage).report(stage, epoch, epochs, values)
+
+    def array(self, name: str, key: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+        return self.own.array(name, key, shape, dtype)
+
+    def _keeper(self, stage: str) -> FolderSession:
+        return self.shared if stage in (SPACE_STAGE, PROMPT_STAGE) else self.own
+
+
+def _stage_one_key(plan: RasalorePlan) -> str:
+    learnt = (plan.seed, plan.encoder, plan.channels[0])
+    return value_hash([*learnt, to_table(plan.prompts), to_table(plan.tuning)])
+
+
 def run(benchmark: Benchmark, variant: str, toy: bool) -> dict[str, Any]:
     """Train and score one variant of the plan; what is there already is used."""
     resources = measure_resources(find_workspace({}).weights, "cpu")
@@ -186,7 +215,9 @@ def run(benchmark: Benchmark, variant: str, toy: bool) -> dict[str, Any]:
     truths = PreparedTruthFolder(ArrayFolder(derived / TRUTH_FOLDER))
     cases = TrainingCases(prepared, truths, benchmark.training, Supervision.SLICE)
     work = benchmark.home / "training" / variant
-    session = FolderSession(work, key, benchmark.home / "training" / "arrays" / variant)
+    arrays = benchmark.home / "training" / "arrays"
+    shared = FolderSession(arrays.with_name("stage_one"), _stage_one_key(settings), arrays)
+    session = VariantSession(FolderSession(work, key, arrays), shared)
     method = RASALoRE(settings, resources)
     started = time.perf_counter()
     method.fit(cases, session)

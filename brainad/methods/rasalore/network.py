@@ -85,18 +85,19 @@ class Rasalore(nn.Module):
         side = size.image // 2
         self.encoder = ImageEncoder(size.channels, size.dropout)
         self.refiner = Refiner(first, size.refiner, width)
-        self.attention = nn.ModuleDict(
-            {
-                name: RegionAwareAttention(width, side * side, size.heads, size.activation)
-                for name in names
-            }
-        )
         self.decoder = MaskDecoder(
             width, side, size.points**2, size.upsampling, size.heads, size.dropout
         )
         frequencies = draw_frequencies(width, seed, integer=integer_frequencies)
         self.register_buffer("points", location_embeddings(size.points, *frequencies))
         self.apply(_initialise)
+        # Drawn last, the bridge first: what the bridge learns alone does not depend on the others.
+        self.attention = nn.ModuleDict(
+            {
+                name: RegionAwareAttention(width, side * side, size.heads, size.activation)
+                for name in names
+            }
+        )
 
     def forward(self, images: Tensor, name: str) -> Drawing:
         """Draw the masks of slices of one image channel.

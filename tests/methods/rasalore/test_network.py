@@ -237,6 +237,16 @@ def test_four_channels_share_all_but_the_attention() -> None:
     assert four == one + 3 * attention
 
 
+def test_other_channels_do_not_change_how_the_bridge_starts() -> None:
+    states = []
+    for names in (("T2",), ("T2", "T1", "FLAIR")):
+        states.append(build(names=names).state_dict())
+    one, three = states
+    assert len(three) > len(one)
+    for name, tensor in one.items():
+        torch.testing.assert_close(three[name], tensor, rtol=0, atol=0)
+
+
 def test_activations_repeat_only_with_integer_frequencies() -> None:
     images = torch.rand(1, 1, 16, 16) * 255
     size = NetworkSize(

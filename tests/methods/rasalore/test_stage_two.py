@@ -31,7 +31,7 @@ SIZE = NetworkSize(
     dropout=0.0,
 )
 SETTINGS = TrainingSettings(
-    epochs=140, channel_epochs=2, batch=4, optimiser="adam", rate=3e-3, clip=5.0, augment=False
+    epochs=400, channel_epochs=2, batch=4, optimiser="adam", rate=1e-3, clip=5.0, augment=False
 )
 
 
