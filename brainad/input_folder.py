@@ -45,6 +45,7 @@ class InputFolder:
         readings: how the files of the first three cases were understood.
         unmatched: files that fit no naming scheme.
         warnings: sentences a user should read.
+        channel_names: file number to channel, where it is known.
     """
 
     folder: Path
@@ -53,6 +54,7 @@ class InputFolder:
     readings: tuple[Reading, ...]
     unmatched: tuple[Path, ...]
     warnings: tuple[str, ...]
+    channel_names: Mapping[int, str]
 
 
 def find_cases(
@@ -98,6 +100,7 @@ def find_cases(
         readings=tuple(r for name in first for r in readings if r.case_id == name),
         unmatched=unmatched,
         warnings=tuple(warnings),
+        channel_names=vocabulary.numbers,
     )
 
 

@@ -18,6 +18,8 @@ from brainad.plan import FORMAT_VERSION, Plan, from_table, to_table
 from brainad.prediction import Calibration
 
 CARD_FILE = "model_card.json"
+# In the card as in dataset.json: file number to channel.
+CHANNEL_NAMES = "channel_names"
 _ARRAYS = "state.safetensors"
 _VALUES = "state.json"
 _PLAN = "plans.json"
@@ -115,6 +117,21 @@ def read_card(folder: Path) -> dict[str, Any]:
     if not isinstance(card, dict) or not isinstance(card.get("sha256", {}), dict):
         raise UsageError("this is no model card", str(folder / CARD_FILE), "copy the model again")
     return card
+
+
+def channel_names(card: Mapping[str, Any], where: str) -> dict[int, str]:
+    """Return the file numbers of the channels that a card names, number to channel.
+
+    Raises:
+        UsageError: what the card says is not that.
+    """
+    listed = card.get(CHANNEL_NAMES, {})
+    try:
+        return {int(number): str(name) for number, name in listed.items()}
+    except (AttributeError, ValueError) as error:
+        raise UsageError(
+            f"{CHANNEL_NAMES} of the card holds {listed!a}", where, "copy the model again"
+        ) from error
 
 
 def read(folder: Path) -> StoredModel:

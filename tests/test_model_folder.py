@@ -10,7 +10,7 @@ import pytest
 from brainad import model_folder
 from brainad.errors import UsageError
 from brainad.files import content_hash
-from brainad.model_folder import StoredModel
+from brainad.model_folder import StoredModel, channel_names
 from brainad.plan import Plan
 from brainad.prediction import Calibration
 
@@ -176,3 +176,15 @@ def test_a_failed_write_leaves_the_old_model(folder: Path, plan: Plan) -> None:
         model_folder.write(folder, model(plan, state={"grid": float("nan")}))
     assert model_folder.read(folder).state["grid"] == [6, 7, 8]
     assert [path.name for path in folder.parent.iterdir()] == ["bank"]
+
+
+@pytest.mark.parametrize("listed", [["T1"], {"first": "T1"}, 3])
+def test_channel_names_of_a_damaged_card_are_refused(listed: object) -> None:
+    with pytest.raises(UsageError, match="channel_names of the card holds") as caught:
+        channel_names({"channel_names": listed}, "model")
+    assert caught.value.where == "model"
+
+
+def test_cards_that_name_no_numbers_are_older_and_good() -> None:
+    assert channel_names({}, "model") == {}
+    assert channel_names({"channel_names": {"1": "FLAIR"}}, "model") == {1: "FLAIR"}

@@ -28,6 +28,7 @@ from brainad.method import Scope
 from brainad.pipeline.cases import Share
 from brainad.pipeline.dataset import PREPARED_FOLDER
 from brainad.pipeline.folder import FolderOptions, ModelChoice
+from brainad.pipeline.model import stored_channel_names
 from brainad.pipeline.parts import read_parts
 from brainad.pipeline.predict import DecisionOptions, RunReport, dry_run, predict_folder
 from brainad.pipeline.report import (
@@ -80,7 +81,7 @@ def main() -> None:
 def _predict(arguments: argparse.Namespace) -> int:
     source, target = Path(arguments.i).absolute(), Path(arguments.o).absolute()
     channel_map = _channel_map(arguments.channel_map)
-    numbers = dataset_channels(workspace_of(arguments), arguments.dataset)
+    numbers = _channel_names(arguments)
     if arguments.dry_run:
         print(format_table(dry_run(source, target, channel_map, numbers)))
         return EXIT_DONE
@@ -155,6 +156,13 @@ def _model_source(
     plan = Path(arguments.o).absolute() / "plans.json"
     name = Path(arguments.i).resolve().name
     return model_planned_here(plan, name, arguments.configuration, resources), None
+
+
+def _channel_names(arguments: argparse.Namespace) -> Mapping[int, str]:
+    """Find out what file numbers mean where no dataset.json beside the scans says it."""
+    if arguments.bank:
+        return stored_channel_names(Path(arguments.bank), arguments.f)
+    return dataset_channels(workspace_of(arguments), arguments.dataset)
 
 
 def _channel_map(text: str | None) -> Mapping[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +11,7 @@ from brainad import model_folder
 from brainad.errors import UsageError
 from brainad.evaluation.calibration import calibrate_on_healthy
 from brainad.method import EncodingMethod
-from brainad.model_folder import StoredModel
+from brainad.model_folder import CHANNEL_NAMES, StoredModel
 from brainad.pipeline.cases import Watch
 from brainad.pipeline.folder import FolderOptions, FolderRun, ModelChoice, tidy
 from brainad.pipeline.model import Model
@@ -78,7 +78,7 @@ def build_bank(
         [detector.predictions.statistics(name) for name in names], fpr
     )
     detector.remember(names)
-    card = _card(model, names)
+    card = _card(model, names, run.found.channel_names)
     model_folder.write(
         bank,
         StoredModel(model.plan, model.configuration, model.method.state_dict(), calibration, card),
@@ -86,12 +86,15 @@ def build_bank(
     return BankReport(names, left_out, calibration.source)
 
 
-def _card(model: Model, names: Sequence[str]) -> dict[str, object]:
+def _card(
+    model: Model, names: Sequence[str], channel_names: Mapping[int, str]
+) -> dict[str, object]:
     return {
         "name": f"bank of {len(names)} reference scans",
         "created_by": f"brainad {version('brainad')}",
         "intended_use": "research only; not a medical device",
         "citation": model.spec.citation,
         "channels": list(model.method.channels),
+        CHANNEL_NAMES: {str(number): name for number, name in channel_names.items()},
         "cases": len(names),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -137,6 +137,21 @@ def open_model(path: Path, resources: Resources, fold: str | None = None) -> Mod
         stored.model_id,
         Recipe(stored.model_id, resources, path.absolute(), fold, encoding_key=key),
     )
+
+
+def stored_channel_names(path: Path, fold: str | None = None) -> Mapping[int, str]:
+    """Return what file numbers meant where a bank or model learnt; nothing if its card is silent.
+
+    Args:
+        path: model folder, folder with folds, or zip of either.
+        fold: as for `open_model`.
+
+    Raises:
+        UsageError: there is no such model.
+    """
+    with opened(path) as folder:
+        found = find_model(folder, fold)
+        return model_folder.channel_names(model_folder.read_card(found), str(found))
 
 
 def _encoding_key(method: Method) -> str:

@@ -14,7 +14,7 @@ from brainad.nifti import read_volume, volume_from_image
 from brainad.pipeline.cases import Watch, unwatched
 from brainad.pipeline.deliver import Delivery, make_result
 from brainad.pipeline.folder import FolderOptions
-from brainad.pipeline.model import Model, open_model
+from brainad.pipeline.model import Model, open_model, stored_channel_names
 from brainad.pipeline.predict import DecisionOptions, RunReport, predict_folder
 from brainad.pipeline.resources import measure_resources
 from brainad.planning.anatomy import measure_anatomy
@@ -31,11 +31,15 @@ class Predictor:
     Args:
         model: a bank or trained model.
         device: as torch names it.
+        channel_names: what file numbers mean where no dataset.json beside the scans says it.
     """
 
-    def __init__(self, model: Model, device: str) -> None:
+    def __init__(
+        self, model: Model, device: str, channel_names: Mapping[int, str] | None = None
+    ) -> None:
         self._model = model
         self._device = device
+        self._channel_names = channel_names or {}
 
     @classmethod
     def from_model(cls, folder: Path | str, device: str = "auto") -> Self:
@@ -49,7 +53,8 @@ class Predictor:
             UsageError: not a model, or its encoder's weights are not here.
         """
         resources = measure_resources(find_workspace({}).weights, device)
-        return cls(open_model(Path(folder), resources), resources.device)
+        path = Path(folder)
+        return cls(open_model(path, resources), resources.device, stored_channel_names(path))
 
     def predict_folder(
         self,
@@ -64,7 +69,7 @@ class Predictor:
             Path(source),
             Path(target),
             lambda _fingerprint: self._model,
-            options or FolderOptions(device=self._device),
+            options or FolderOptions(device=self._device, channel_names=self._channel_names),
             decisions or DecisionOptions(),
             watch,
         )

@@ -21,7 +21,7 @@ from brainad.evaluation.calibration import (
     calibrate_on_healthy,
 )
 from brainad.files import read_json, value_hash, write_json
-from brainad.model_folder import CARD_FILE, StoredModel
+from brainad.model_folder import CARD_FILE, CHANNEL_NAMES, StoredModel
 from brainad.pipeline.cases import Watch, unwatched
 from brainad.pipeline.dataset import (
     FINGERPRINT_FILE,
@@ -317,6 +317,9 @@ def _card(fold: Fold, key: str, channels: Sequence[str]) -> dict[str, Any]:
         "licence": "that of the training data and the encoder's weights; see the encoder's name",
         "citation": spec.citation,
         "channels": list(channels),
+        CHANNEL_NAMES: {
+            str(number): name for number, name in fold.dataset.description.channel_names.items()
+        },
         "training_data": {
             "dataset": fold.dataset.name,
             "fold": fold.fold,

@@ -85,13 +85,15 @@ def test_what_the_run_leaves_for_machines(
     assert on_top == {f"{name}.nii.gz" for name in NAMES}
 
 
-def test_new_scans_are_numbered_like_those_of_the_dataset(
+def test_new_scans_are_numbered_like_those_that_were_learnt_from(
     command: Command, scans: Path, planned: tuple[str | Path, ...], tmp_path: Path
 ) -> None:
     new = tmp_path / "new"
     new.mkdir()
     (new / "p_0000.nii.gz").symlink_to(scans / "phantom_000_0000.nii.gz")
-    for flags, channel in (((), "CHANNEL0"), (planned, "T2")):
+    write_json(tmp_path / "model" / "model_card.json", {"channel_names": {"0": "FLAIR"}})
+    with_model = ("-m", tmp_path / "model")
+    for flags, channel in (((), "CHANNEL0"), (planned, "T2"), (with_model, "FLAIR")):
         code, shown, _ = command(main, "-i", new, "-o", tmp_path / "out", "--dry_run", *flags)
         assert code == 0
         assert shown.splitlines()[-1].split() == ["p", channel, "do"]

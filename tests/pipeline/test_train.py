@@ -27,6 +27,7 @@ from brainad.files import read_json, write_csv, write_json
 from brainad.phantom import PhantomOptions
 from brainad.pipeline.cases import Share
 from brainad.pipeline.dataset import PLAN_FILE, DatasetWork
+from brainad.pipeline.model import stored_channel_names
 from brainad.pipeline.phantoms import Cohort, write_cohort
 from brainad.pipeline.train import Fold, TrainingOptions, TrainingReport, train_fold
 from brainad.pipeline.trained import fold_folder, trainer_folder
@@ -98,6 +99,7 @@ def test_a_fold_leaves_a_model_with_thresholds(trained: TrainingReport, home: Wo
     assert trained.folder == fold_folder(trainer_folder(home.results / NAME, "anyad"), "0")
     card = read_json(trained.folder / "model_card.json")
     assert card["channels"] == ["FLAIR", "T2"]
+    assert stored_channel_names(trained.folder) == {0: "FLAIR", 1: "T2"}
     assert "not a medical device" in card["intended_use"]
     assert card["training_data"]["cases"] == 8
     present = {path.name for path in trained.folder.iterdir()}
