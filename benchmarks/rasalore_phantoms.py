@@ -35,7 +35,7 @@ from brainad.evaluation.metrics import average_precision
 from brainad.files import read_json, value_hash, write_csv, write_json
 from brainad.method import Overlay
 from brainad.methods.rasalore.crop import brain_window
-from brainad.methods.rasalore.examples import grey_slices
+from brainad.methods.rasalore.examples import Example, grey_slices, rows_by_case
 from brainad.methods.rasalore.grey import gamma_corrected
 from brainad.methods.rasalore.losses import LossSettings
 from brainad.methods.rasalore.method import RASALoRE
@@ -131,6 +131,11 @@ class Benchmark:
         names = [f"phantom_{number:03d}" for number in range(self.patients)]
         return sorted(published_split(names, TRAINING_SHARE))
 
+    @property
+    def test(self) -> list[str]:
+        names = {f"phantom_{number:03d}" for number in range(self.patients)}
+        return sorted(names - set(self.training))
+
     def make(self) -> None:
         """Write the cohort, hide its masks and write the slice labels of the training cases."""
         edge = self.spacing_mm or 1.0
@@ -225,6 +230,10 @@ def run(benchmark: Benchmark, variant: str, toy: bool) -> dict[str, Any]:
     write_overlays(method, "rasalore", work)
     row = {"variant": variant, "fit minutes": minutes}
     row |= _pseudo_mask_scores(benchmark, cases, method.overlays())
+    everyone = TrainingCases(
+        prepared, truths, [*benchmark.training, *benchmark.test], Supervision.SLICE
+    )
+    row |= _test_pseudo_scores(benchmark, everyone, method, session)
     row |= _test_scores(benchmark, prepared, settings, method)
     write_json(row_path, {"key": key, "row": row})
     return row
@@ -245,12 +254,35 @@ def _pseudo_mask_scores(
     return {"pseudo Dice": float(np.mean(dice)), "pseudo AUPRC": float(np.mean(precision))}
 
 
+def _test_pseudo_scores(
+    benchmark: Benchmark, everyone: TrainingCases, method: RASALoRE, session: VariantSession
+) -> dict[str, float]:
+    """Score what stage 1 alone draws in the slices that the network is judged on."""
+    examples = []
+    for number in range(len(benchmark.training), len(everyone)):
+        case = everyone[number].case
+        areas = benchmark.lesion(case).sum(tuple({0, 1, 2} - {AXIS}))
+        large = np.flatnonzero(areas * case.placement.working.spacing_mm[0] ** 2 > FEW_PIXELS)
+        examples += [Example(number, int(index), True) for index in large]
+    masks = method.pseudo_masks(everyone, examples, session)
+    scores = []
+    for number, rows in rows_by_case(examples).items():
+        case = everyone[number].case
+        lesion = benchmark.lesion(case)
+        drawn = np.zeros(lesion.shape, dtype=np.float32)
+        for row in rows:
+            drawn[:, :, examples[row].index] = masks[row] / np.float32(255)
+        scores.append(_case_scores(drawn, lesion, case))
+    return {
+        f"pseudo test {measure}": float(np.mean([v for s in scores for v in s[measure]]))
+        for measure in ("Dice", "AUPRC")
+    }
+
+
 def _test_scores(
     benchmark: Benchmark, prepared: PreparedFolder, settings: RasalorePlan, method: RASALoRE
 ) -> dict[str, float]:
     """Score the test cases with all channels together and with each alone."""
-    names = sorted({p.name.removesuffix(".nii.gz") for p in benchmark.masks.glob("*.nii.gz")})
-    test = [name for name in names if name not in benchmark.training]
     subsets = {"": settings.channels}
     if len(settings.channels) > 1:
         subsets |= {f" {name}": (name,) for name in settings.channels}
@@ -258,7 +290,7 @@ def _test_scores(
     for label, channels in subsets.items():
         scores: list[dict[str, list[float]]] = []
         seconds, slices = 0.0, 0
-        for name in test:
+        for name in benchmark.test:
             whole = prepared.read(name)
             images = {c: np.asarray(whole.images[c]) for c in channels}
             case = replace(whole, images=images, brain=np.asarray(whole.brain))

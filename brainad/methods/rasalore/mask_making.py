@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -18,11 +18,12 @@ from brainad.files import value_hash
 from brainad.method import Session
 from brainad.methods.rasalore.entering import EnteringSlices
 from brainad.methods.rasalore.examples import Example
-from brainad.methods.rasalore.prompt_tuning import PromptTuning
+from brainad.methods.rasalore.prompt_tuning import Answer, PromptTuning
 from brainad.methods.rasalore.pseudo_masks import (
     UsualMaps,
     attention_maps,
     cleaned,
+    through_plane,
     without_outliers,
 )
 
@@ -39,6 +40,7 @@ class MaskSettings:
             ``evidence``: what each patch adds to the unhealthy class over the healthy one.
         against_healthy: 0, or how far away in mm healthy slices count that a map is compared with:
             what is unusual there is drawn, not what tells the height of a slice.
+        through_plane: 0, or over how many mm maps of a case's unhealthy slices are averaged.
         without_outliers: leave out patches in which a transformer without registers parks
             global information.
         smoothing: standard deviation in patches.
@@ -49,6 +51,7 @@ class MaskSettings:
 
     attention: Literal["class_token", "class_difference", "evidence"] = "class_token"
     against_healthy: float = 0.0
+    through_plane: float = 0.0
     without_outliers: bool = False
     smoothing: float = 0.0
     threshold: float = 0.5
@@ -98,68 +101,71 @@ class MaskMaker:
                           [asdict(example) for example in [*examples, *healthy]]])  # fmt: skip
         shape = (len(examples), *self.frame.plane)
         masks = session.array("rasalore/pseudo_masks", key, shape, "uint8")
-        done = session.array("rasalore/pseudo_masks_done", key, (len(examples),), "bool")
-        todo = np.flatnonzero(~np.asarray(done))
-        usual = self._usual(slices, healthy) if todo.size else None
-        for start in range(0, todo.size, _BATCH):
-            rows = todo[start : start + _BATCH]
-            shown = [examples[row] for row in rows]
-            for row, example, drawn in zip(
-                rows, shown, self._draw(slices, shown, usual), strict=True
-            ):
+        done = session.array("rasalore/pseudo_masks_done", key, (1,), "bool")
+        if not done[0]:
+            for row, drawn in enumerate(self._draw(slices, examples, healthy)):
+                example = examples[row]
                 brain = np.take(cases[example.case].case.brain, example.index, self.axis)
                 masks[row] = np.where(self._clean(drawn, brain), 255, 0)
-            done[rows] = True
+            done[0] = True
         return masks
 
     def _clean(self, drawn: NDArray[np.bool_], brain: NDArray[np.bool_]) -> NDArray[np.bool_]:
         inside = brain if self.settings.inside_brain else None
         return cleaned(drawn, inside, self.settings.smallest)
 
-    def _usual(self, slices: EnteringSlices, healthy: Sequence[Example]) -> UsualMaps | None:
-        """Look at healthy slices, if maps are compared with them."""
-        if not self.settings.against_healthy:
-            return None
-        batches = [healthy[start : start + _BATCH] for start in range(0, len(healthy), _BATCH)]
-        maps = np.concatenate([self._maps(slices, batch)[0].numpy() for batch in batches])
-        return UsualMaps(maps, self._heights(healthy), self.settings.against_healthy)
-
     def _heights(self, examples: Sequence[Example]) -> NDArray[np.float64]:
         """Return (n,) the heights of slices in mm."""
         return np.array([example.index * self.slice_mm for example in examples])
 
-    def _maps(self, slices: EnteringSlices, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
+    def _maps(
+        self, slices: EnteringSlices, examples: Sequence[Example]
+    ) -> tuple[NDArray[np.float32], Tensor]:
         """Return maps and token lengths, (n, rows, columns) in patches."""
         patch = self.tuning.patch_size
         grid = (self.frame.height // patch, self.frame.width // patch)
+        maps, lengths = [], []
         with torch.no_grad():
             text = self.tuning.text_features()
-            answer = self.tuning.ask(slices.tokens(examples), text)
-            match self.settings.attention:
-                case "class_token":
-                    attention = self.tuning.class_token_attention(answer)
-                case "class_difference":
-                    attention = self.tuning.class_difference(answer)
-                case "evidence":
-                    attention = self.tuning.class_evidence(answer, text)
-            lengths = self.tuning.token_lengths(answer)
-        return attention.cpu().unflatten(1, grid), lengths.cpu().unflatten(1, grid)
+            for start in range(0, len(examples), _BATCH):
+                answer = self.tuning.ask(slices.tokens(examples[start : start + _BATCH]), text)
+                maps.append(self._attention(answer, text).cpu())
+                lengths.append(self.tuning.token_lengths(answer).cpu())
+        return (
+            torch.cat(maps).unflatten(1, grid).numpy(),
+            torch.cat(lengths).unflatten(1, grid),
+        )
+
+    def _attention(self, answer: Answer, text: Tensor) -> Tensor:
+        """Return (n, patches)."""
+        match self.settings.attention:
+            case "class_token":
+                return self.tuning.class_token_attention(answer)
+            case "class_difference":
+                return self.tuning.class_difference(answer)
+            case "evidence":
+                return self.tuning.class_evidence(answer, text)
 
     def _draw(
-        self, slices: EnteringSlices, examples: Sequence[Example], usual: UsualMaps | None
-    ) -> NDArray[np.bool_]:
-        """Return (n, rows, columns) bool."""
+        self, slices: EnteringSlices, examples: Sequence[Example], healthy: Sequence[Example]
+    ) -> Iterator[NDArray[np.bool_]]:
+        """Yield what the attention to each slice draws, (rows, columns)."""
+        settings, heights = self.settings, self._heights(examples)
         maps, lengths = self._maps(slices, examples)
-        if usual is not None:
-            maps = torch.from_numpy(usual.deviations(maps.numpy(), self._heights(examples)))
-        if self.settings.without_outliers:
-            maps = without_outliers(maps, lengths)
-        large = attention_maps(maps, max(self.frame.height, self.frame.width),
-                               self.settings.smoothing)  # fmt: skip
-        drawn: NDArray[np.bool_] = (
-            resized(large, self.frame.plane).numpy() > self.settings.threshold
-        )
-        return drawn
+        if settings.against_healthy:
+            usual, _ = self._maps(slices, healthy)
+            reach = settings.against_healthy
+            maps = UsualMaps(usual, self._heights(healthy), reach).deviations(maps, heights)
+        if settings.through_plane:
+            numbers = np.array([example.case for example in examples])
+            maps = through_plane(maps, numbers, heights, settings.through_plane)
+        attention = torch.from_numpy(maps)
+        if settings.without_outliers:
+            attention = without_outliers(attention, lengths)
+        size = max(self.frame.height, self.frame.width)
+        for part in attention.split(_BATCH):
+            large = attention_maps(part, size, settings.smoothing)
+            yield from resized(large, self.frame.plane).numpy() > settings.threshold
 
 
 def _weights_hash(tuning: PromptTuning) -> str:

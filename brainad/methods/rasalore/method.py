@@ -79,20 +79,33 @@ class RASALoRE:
         Raises:
             UsageError: labels, a class or weights are missing, or no pseudo mask is usable.
         """
-        plan = self._plan
-        examples = find_examples(cases, plan.channels[0], plan.slice_axis, plan.least_pixels)
-        healthy = [example for example in examples if not example.anomalous]
-        anomalous = [example for example in examples if example.anomalous]
-        # Both stages choose from the same anomalous slices, so that features are kept once.
-        most = max(plan.tuning.slices_per_class, plan.training.slices)
-        anomalous = spread_examples(anomalous, most)
-        known = spread_examples(healthy, plan.tuning.slices_per_class)
+        healthy, anomalous = self._choose(cases)
+        known = spread_examples(healthy, self._plan.tuning.slices_per_class)
         maker, entering = self._learn_prompts(cases, known, anomalous, session)
-        anomalous = spread_examples(anomalous, plan.training.slices)
+        anomalous = spread_examples(anomalous, self._plan.training.slices)
         masks = maker.keep(cases, anomalous, known, entering, session)
         self._overlays = tuple(self._draw_overlays(cases, anomalous, masks))
         crops = self._cut(cases, healthy, anomalous, masks, session)
         self._network = self._train(crops, session)
+
+    def pseudo_masks(
+        self, cases: Sequence[TrainingCase], examples: Sequence[Example], session: Session
+    ) -> NDArray[np.uint8]:
+        """Draw masks of further slices as stage 1 does, to compare them with the network's.
+
+        Args:
+            cases: of the training, then others, without labels.
+            examples: slices of any of them that show an anomaly.
+            session: of the training, with its stage 1.
+
+        Returns:
+            (n, rows, columns) 0 or 255, on the grid of the slices.
+        """
+        healthy, anomalous = self._choose(cases)
+        known = spread_examples(healthy, self._plan.tuning.slices_per_class)
+        maker, entering = self._learn_prompts(cases, known, anomalous, session)
+        entering.keep(cases, examples)
+        return maker.keep(cases, examples, known, entering, session)
 
     def predict(self, cases: Sequence[PreparedCase]) -> Iterator[Prediction]:
         """Yield one prediction per case, in order."""
@@ -134,6 +147,18 @@ class RASALoRE:
         counters = {k: v for k, v in network.state_dict().items() if k.endswith(_COUNTER)}
         network.load_state_dict({**counters, **tensors})
         self._network = network.eval()
+
+    def _choose(self, cases: Sequence[TrainingCase]) -> tuple[list[Example], list[Example]]:
+        """Return healthy and anomalous slices; both stages choose from the same anomalous ones.
+
+        So their features are kept once.
+        """
+        plan = self._plan
+        examples = find_examples(cases, plan.channels[0], plan.slice_axis, plan.least_pixels)
+        healthy = [example for example in examples if not example.anomalous]
+        anomalous = [example for example in examples if example.anomalous]
+        most = max(plan.tuning.slices_per_class, plan.training.slices)
+        return healthy, spread_examples(anomalous, most)
 
     def _learn_prompts(
         self,

@@ -50,15 +50,46 @@ class UsualMaps:
             maps: (m, rows, columns).
             heights: (m,) of their slices in mm.
         """
-        distance = ((heights[:, None] - self._heights) / self._reach) ** 2 / 2
-        # The nearest slice always counts, however far away it is.
-        weights = np.exp(distance.min(axis=1, keepdims=True) - distance)
-        weights /= weights.sum(axis=1, keepdims=True)
+        weights = _nearness(heights, self._heights, self._reach)
         mean = np.tensordot(weights, self._maps, axes=1)
         squares = np.tensordot(weights, self._maps.astype(np.float64) ** 2, axes=1)
         spread = np.sqrt((squares - mean**2).clip(0)) + self._least
         deviations: NDArray[np.float32] = ((maps - mean) / spread).astype(np.float32)
         return deviations
+
+
+def _nearness(
+    heights: NDArray[np.float64], others: NDArray[np.float64], reach: float
+) -> NDArray[np.float64]:
+    """Return Gaussian weights (m, n) of other heights, whose sum is 1 for each of m heights."""
+    distance = ((heights[:, None] - others) / reach) ** 2 / 2
+    # The nearest always counts, however far away it is.
+    weights = np.exp(distance.min(axis=1, keepdims=True) - distance)
+    result: NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
+    return result
+
+
+def through_plane(
+    maps: NDArray[np.float32],
+    cases: NDArray[np.intp],
+    heights: NDArray[np.float64],
+    reach: float,
+) -> NDArray[np.float32]:
+    """Average maps over the unhealthy slices of each case (specification 10.6).
+
+    A lesion goes on in the neighbouring slices, what a single slice misleads to does not.
+
+    Args:
+        maps: (n, rows, columns) of unhealthy slices.
+        cases: (n,) case of each.
+        heights: (n,) of each in mm.
+        reach: standard deviation of the weights in mm.
+    """
+    averaged = np.empty_like(maps)
+    for case in np.unique(cases):
+        own = cases == case
+        averaged[own] = np.tensordot(_nearness(heights[own], heights[own], reach), maps[own], 1)
+    return averaged
 
 
 def attention_maps(attention: Tensor, size: int, smoothing: float) -> Tensor:

@@ -36,6 +36,7 @@ def test_masks_are_kept_and_stay_in_the_brain(
     settings = MaskSettings(
         attention=attention,  # type: ignore[arg-type]
         against_healthy=reach,
+        through_plane=reach,
         without_outliers=True,
         smoothing=0.5,
         inside_brain=True,

@@ -13,6 +13,7 @@ from brainad.methods.rasalore.pseudo_masks import (
     attention_maps,
     cleaned,
     released_map,
+    through_plane,
     without_outliers,
 )
 
@@ -65,6 +66,21 @@ def test_heights_without_healthy_slices_are_compared_with_the_nearest() -> None:
     assert np.allclose(far, 0, atol=1e-3)
     alone = UsualMaps(maps[:1], np.array([0.0]), reach=1.0)
     assert np.isfinite(alone.deviations(maps, np.array([0.0, 5.0]))).all()
+
+
+def test_neighbouring_slices_of_a_case_outvote_a_single_one() -> None:
+    maps = np.zeros((5, 2, 3), dtype=np.float32)
+    maps[[0, 1, 3], 0, 0] = 1.0  # a lesion, unseen in the third slice
+    maps[2, 1, 2] = 1.2
+    maps[4, 1, 1] = 9.0
+    heights = np.array([0.0, 4.0, 8.0, 12.0, 8.0])
+    averaged = through_plane(maps, np.array([3, 3, 3, 3, 7]), heights, 4.0)
+    assert np.unravel_index(averaged[2].argmax(), (2, 3)) == (0, 0)
+    np.testing.assert_array_equal(averaged[4], maps[4])
+    near = np.exp(-0.5)
+    far = np.exp(-2.0)
+    expected = (near + near + far) / (1 + near + near + far)
+    np.testing.assert_allclose(averaged[2, 0, 0], expected, rtol=1e-5)
 
 
 def test_long_tokens_are_replaced_by_their_neighbours() -> None:
