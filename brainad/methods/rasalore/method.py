@@ -177,6 +177,8 @@ class RASALoRE:
         chosen = [*healthy, *spread_examples(anomalous, plan.tuning.slices_per_class)]
         entering = EnteringSlices(tuning, frame, plan.channels[0], session)
         entering.keep(cases, [*chosen, *anomalous])
+        if plan.tuning.views.mirrored:
+            entering.keep(cases, chosen, mirrored=True)
         sick = sum(example.anomalous for example in chosen)
         _log.info("stage 1: %d slices, %d of them anomalous", len(chosen), sick)
         tune_prompts(tuning, entering, chosen, plan.tuning, plan.seed, session)

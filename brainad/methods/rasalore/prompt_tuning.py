@@ -87,6 +87,11 @@ class PromptTuning(nn.Module):
         return self._settings.first_block
 
     @property
+    def leading(self) -> int:
+        """Number of tokens before the patches."""
+        return self._towers.image.leading
+
+    @property
     def patch_size(self) -> int:
         """Pixels along the edge of a patch."""
         return self._towers.image.patch_size
@@ -161,14 +166,14 @@ class PromptTuning(nn.Module):
 
     def class_token_attention(self, answer: Answer) -> Tensor:
         """Return what the class token pays to each patch in the last block: (n, patches)."""
-        leading = self._towers.image.leading
+        leading = self.leading
         block = self._towers.image.blocks[self._settings.depth - 1]
         rows = block.attention(answer.last_tokens)[:, 0]
         return rows[:, leading : rows.shape[1] - len(self._settings.class_words)]
 
     def class_difference(self, answer: Answer) -> Tensor:
         """Return where the unhealthy class looks more than the healthy one: (n, patches)."""
-        leading = self._towers.image.leading
+        leading = self.leading
         patches = answer.last_tokens.shape[1] - len(self._settings.class_words)
         attention = answer.class_attention[:, :, leading:patches]
         return (attention[:, 1] - attention[:, 0]).clamp(min=0)
@@ -183,7 +188,7 @@ class PromptTuning(nn.Module):
             tokens = answer.last_tokens.detach().requires_grad_()
             logits = cosine_logits(self.space, self._finish(tokens), text.detach())
             (gradient,) = torch.autograd.grad((logits[:, 1] - logits[:, 0]).sum(), tokens)
-        leading = self._towers.image.leading
+        leading = self.leading
         patches = slice(leading, tokens.shape[1] - len(self._settings.class_words))
         unusual = answer.last_tokens[:, patches]
         unusual = unusual - unusual.mean(1, keepdim=True)
@@ -192,7 +197,7 @@ class PromptTuning(nn.Module):
 
     def token_lengths(self, answer: Answer) -> Tensor:
         """Return the norms of the patch tokens that enter the last block: (n, patches)."""
-        leading = self._towers.image.leading
+        leading = self.leading
         patches = answer.last_tokens.shape[1] - len(self._settings.class_words)
         lengths: Tensor = answer.last_tokens[:, leading:patches].norm(dim=-1)
         return lengths

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from brainad.method import Session
-from brainad.methods.rasalore.entering import EnteringSlices
+from brainad.methods.rasalore.entering import AS_THEY_ARE, EnteringSlices
 from brainad.methods.rasalore.examples import Example
 from brainad.methods.rasalore.prompt_losses import Logits, guided_loss, tuning_loss
 from brainad.methods.rasalore.prompt_tuning import Answer, PromptTuning, trainable_groups
 from brainad.methods.rasalore.schedules import prompt_rate
 from brainad.methods.rasalore.shared_space import LearnedSpace, cosine_logits
+from brainad.methods.rasalore.views import Views
 from brainad.training.loop import Stateful, run_epochs
 from brainad.training.sampling import shuffled_batches
 from brainad.training.seeding import stream_seed
@@ -54,8 +55,7 @@ class TuningSettings:
         text_rate: highest rate of the text prompts.
         warm_up: epochs at a small rate for the visual prompts.
         auxiliary: η, weight of the class-aware loss.
-        smallest_view: share of a slice that a random view shows at least; 1 shows slices as
-            they are, and frozen blocks before the first prompt force that.
+        views: how slices vary meanwhile.
     """
 
     image_size: int = 224
@@ -69,7 +69,7 @@ class TuningSettings:
     text_rate: float = 0.002
     warm_up: int = 10
     auxiliary: float = 0.3
-    smallest_view: float = 0.08
+    views: Views = field(default_factory=lambda: Views(smallest=0.08))
 
 
 def make_optimiser(
@@ -134,10 +134,10 @@ class _Lessons:
         self,
         rows: NDArray[np.intp],
         rng: np.random.Generator | None = None,
-        smallest: float = 1.0,
+        views: Views = AS_THEY_ARE,
     ) -> Tensor:
         """See `EnteringSlices.tokens`."""
-        return self._slices.tokens([self._examples[row] for row in rows], rng, smallest)
+        return self._slices.tokens([self._examples[row] for row in rows], rng, views)
 
     def unprompted(self, rows: NDArray[np.intp]) -> Tensor:
         """Return frozen class features (rows, width)."""
@@ -212,7 +212,7 @@ class _Tuner:
         rng = np.random.default_rng(stream_seed(self._seed, PROMPT_STAGE, number))
         losses, right = [], []
         for batch in shuffled_batches(len(self._lessons), self._settings.batch, rng):
-            tokens = self._lessons.tokens(batch, rng, self._settings.smallest_view)
+            tokens = self._lessons.tokens(batch, rng, self._settings.views)
             text = self._tuning.text_features()
             answer = self._tuning.ask(tokens, text)
             loss = self._loss(number, answer, text, batch)

@@ -1,4 +1,4 @@
-"""Random views of a slice for stage 1 (specification 2.1): first drawn, then applied."""
+"""Random views of a slice or its tokens for stage 1 (specification 2.1): drawn, then applied."""
 
 from __future__ import annotations
 
@@ -8,10 +8,31 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 _ASPECT = (3 / 4, 4 / 3)
 _ATTEMPTS = 10
+
+
+@dataclass(frozen=True)
+class Views:
+    """How slices vary while prompts learn; the defaults show them as they are.
+
+    Frozen blocks before the first prompt keep the tokens of whole slices. Then no part can be
+    enlarged, but slices can be mirrored and patches hidden; without such blocks, parts are shown
+    and mirrored as published.
+
+    Args:
+        smallest: share of the area that a part shows at least; with no frozen blocks.
+        mirrored: half of the slices along their rows, which are left and right of all but
+            sagittal slices; with frozen blocks.
+        patches: share of the patches that a step sees; with frozen blocks.
+    """
+
+    smallest: float = 1.0
+    mirrored: bool = False
+    patches: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -47,3 +68,22 @@ def apply_view(image: Tensor, view: View) -> Tensor:
     part = image[None, None, top:bottom, left:right]
     shown = F.interpolate(part, (height, width), mode="bicubic", align_corners=False)[0, 0]
     return torch.flip(shown, (1,)) if view.mirrored else shown
+
+
+def hide_patches(tokens: Tensor, leading: int, share: float, rng: np.random.Generator) -> Tensor:
+    """Leave a random share of the patch tokens, another for every slice, in their order.
+
+    Args:
+        tokens: (n, leading + patches, width).
+        leading: tokens that are no patches; they stay.
+        share: of the patches that stay.
+        rng: chooses.
+
+    Returns:
+        (n, leading + share * patches, width).
+    """
+    count, patches = len(tokens), tokens.shape[1] - leading
+    drawn: NDArray[np.intp] = rng.random((count, patches)).argsort(axis=1)
+    shown = np.sort(drawn[:, : max(round(share * patches), 1)], axis=1) + leading
+    index = torch.from_numpy(np.hstack([np.tile(np.arange(leading), (count, 1)), shown]))
+    return torch.take_along_dim(tokens, index.to(tokens.device)[:, :, None], 1)
