@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from brainad.methods.rasalore.views import View, apply_view, draw_view
+from brainad.methods.rasalore.views import View, apply_view, draw_view, hide_patches
 
 
 def test_drawn_views_lie_inside_and_are_large_enough(rng: np.random.Generator) -> None:
@@ -26,3 +26,13 @@ def test_a_view_shows_its_part(rng: np.random.Generator) -> None:
     part = apply_view(image, View(0, 0, 0.5, 0.5, False))
     assert part.shape == image.shape
     assert torch.allclose(part, torch.tensor(5.0))
+
+
+def test_hidden_patches_differ_from_slice_to_slice_and_keep_their_order() -> None:
+    tokens = torch.arange(12.0)[None, :, None].expand(30, -1, 2)
+    shown = hide_patches(tokens, 2, 0.4, np.random.default_rng(0))
+    assert shown.shape == (30, 6, 2)
+    assert (shown[:, :2, 0] == torch.arange(2.0)).all()
+    assert (shown[:, 1:, 0].diff(dim=1) > 0).all()
+    assert len(shown[:, :, 0].unique(dim=0)) > 20
+    assert set(shown[:, 2:, 0].unique().tolist()) == set(range(2, 12))
