@@ -69,7 +69,7 @@ from brainad.truth import PreparedTruthFolder
 from brainad.volume import Volume
 from brainad.workspace import find_workspace
 
-SEED = 104
+SEED = 124
 PATIENTS = 40
 TRAINING_SHARE = 0.6
 CHANNELS = ("T2", "T1", "FLAIR")
