@@ -81,6 +81,7 @@ def main() -> None:
 def _predict(arguments: argparse.Namespace) -> int:
     source, target = Path(arguments.i).absolute(), Path(arguments.o).absolute()
     channel_map = _channel_map(arguments.channel_map)
+    _require_one_model(arguments)
     numbers = _channel_names(arguments)
     if arguments.dry_run:
         print(format_table(dry_run(source, target, channel_map, numbers)))
@@ -136,12 +137,6 @@ def _model_source(
 ) -> tuple[ModelChoice, Path | None]:
     """Decide where the model comes from: a folder or zip, a dataset, or the scans themselves."""
     if arguments.bank:
-        if arguments.dataset or arguments.configuration:
-            raise UsageError(
-                "a bank or model holds its own plan and configuration",
-                "-m or -bank with -d or -c",
-                "leave them",
-            )
         return model_from_folder(Path(arguments.bank), resources, arguments.f), None
     if arguments.dataset:
         workspace = workspace_of(arguments)
@@ -156,6 +151,15 @@ def _model_source(
     plan = Path(arguments.o).absolute() / "plans.json"
     name = Path(arguments.i).resolve().name
     return model_planned_here(plan, name, arguments.configuration, resources), None
+
+
+def _require_one_model(arguments: argparse.Namespace) -> None:
+    if arguments.bank and (arguments.dataset or arguments.configuration):
+        raise UsageError(
+            "a bank or model holds its own plan and configuration",
+            "-m or -bank with -d or -c",
+            "leave them",
+        )
 
 
 def _channel_names(arguments: argparse.Namespace) -> Mapping[int, str]:

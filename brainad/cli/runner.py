@@ -68,6 +68,9 @@ def _set_up_logging(arguments: argparse.Namespace) -> None:
     level = logging.DEBUG if arguments.verbose else logging.INFO
     if arguments.quiet:
         level = logging.WARNING
+    # A request to stop that arrives while a line is written ends up in logging, which would show
+    # it as a fault of its own; the work hears the request again between cases.
+    logging.raiseExceptions = False
     logger = logging.getLogger("brainad")
     logger.setLevel(logging.DEBUG if arguments.verbose else logging.INFO)
     screen = logging.StreamHandler(sys.stderr)

@@ -14,6 +14,7 @@ import pytest
 from brainad.cli.arguments import Parser
 from brainad.cli.runner import log_to_file, run
 from brainad.errors import DataError, ResourceError, UsageError
+from brainad.pipeline.stop import STOP
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -106,6 +107,27 @@ def test_results_go_to_stdout_and_messages_to_stderr(
     command: Command, flags: tuple[str, ...], shown: str
 ) -> None:
     assert command(main(talk), *flags) == (0, "result\n", shown)
+
+
+def test_a_stop_that_arrives_while_a_line_is_written_is_heard_afterwards(
+    command: Command,
+) -> None:
+    class Line:
+        def __str__(self) -> str:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return "progress"
+
+    def work() -> int:
+        log.info(Line())
+        log.info("swallowed")
+        STOP.heed()
+        return 0
+
+    code, _, messages = command(main(work))
+    assert code == 4
+    assert "swallowed" in messages
+    assert "asked to stop" in messages
+    assert "Traceback" not in messages
 
 
 def test_the_log_is_also_kept_as_json(command: Command, tmp_path: Path) -> None:
