@@ -5,7 +5,8 @@ the published data; 24 of them train with slice labels alone, 16 are drawn. Mask
 from the dataset and are only read to write the slice labels and to compare.
 
 Dice and average precision follow the released protocol: per slice with more than 200 lesion
-pixels, then the mean; beside them the Dice of whole volumes. Phantoms share one anatomy and are
+pixels, then the mean; beside them the Dice of whole volumes and the share of slices without a
+lesion in which more than 50 mm² are drawn. Phantoms share one anatomy and are
 not patients: the figures compare settings, they do not predict clinical performance.
 
 Everything is kept in the working folder, and the same command continues after an interruption.
@@ -74,6 +75,8 @@ PATIENTS = 40
 TRAINING_SHARE = 0.6
 CHANNELS = ("T2", "T1", "FLAIR")
 AXIS = 2
+BRAIN_MM2 = 1000
+SPOT_MM2 = 50
 
 
 def _as_planned(plan: RasalorePlan) -> RasalorePlan:
@@ -234,7 +237,13 @@ def run(benchmark: Benchmark, variant: str, toy: bool) -> dict[str, Any]:
         prepared, truths, [*benchmark.training, *benchmark.test], Supervision.SLICE
     )
     row |= _test_pseudo_scores(benchmark, everyone, method, session)
-    row |= _test_scores(benchmark, prepared, settings, method)
+    subsets = {"": settings.channels}
+    if len(settings.channels) > 1:
+        subsets |= {f" {name}": (name,) for name in settings.channels}
+    for label, channels in subsets.items():
+        row |= _test_scores(benchmark, prepared, method, channels, label)
+    alone = _slices_alone(settings, resources, method)
+    row |= _test_scores(benchmark, prepared, alone, settings.channels, " slices alone")
     write_json(row_path, {"key": key, "row": row})
     return row
 
@@ -279,31 +288,52 @@ def _test_pseudo_scores(
     }
 
 
+def _slices_alone(settings: RasalorePlan, resources: Resources, method: RASALoRE) -> RASALoRE:
+    """Return the same network, whose slices are not averaged with their neighbours."""
+    alone = RASALoRE(replace(settings, through_plane=0.0), resources)
+    alone.load_state_dict(method.state_dict())
+    return alone
+
+
 def _test_scores(
-    benchmark: Benchmark, prepared: PreparedFolder, settings: RasalorePlan, method: RASALoRE
+    benchmark: Benchmark,
+    prepared: PreparedFolder,
+    method: RASALoRE,
+    channels: Sequence[str],
+    label: str,
 ) -> dict[str, float]:
-    """Score the test cases with all channels together and with each alone."""
-    subsets = {"": settings.channels}
-    if len(settings.channels) > 1:
-        subsets |= {f" {name}": (name,) for name in settings.channels}
-    row: dict[str, float] = {}
-    for label, channels in subsets.items():
-        scores: list[dict[str, list[float]]] = []
-        seconds, slices = 0.0, 0
-        for name in benchmark.test:
-            whole = prepared.read(name)
-            images = {c: np.asarray(whole.images[c]) for c in channels}
-            case = replace(whole, images=images, brain=np.asarray(whole.brain))
-            started = time.perf_counter()
-            (prediction,) = method.predict([case])
-            seconds += time.perf_counter() - started
-            assert prediction.slice_scores is not None
-            slices += int((prediction.slice_scores > 0).sum()) * len(channels)
-            scores.append(_case_scores(prediction.anomaly_map.data, benchmark.lesion(case), case))
-        for measure in scores[0]:
-            row[f"{measure}{label}"] = float(np.mean([v for s in scores for v in s[measure]]))
-        row[f"slices/s{label}"] = slices / seconds
-    return row
+    """Score the test cases with some of the channels."""
+    scores: list[dict[str, list[float]]] = []
+    seconds, slices = 0.0, 0
+    for name in benchmark.test:
+        whole = prepared.read(name)
+        images = {c: np.asarray(whole.images[c]) for c in channels}
+        case = replace(whole, images=images, brain=np.asarray(whole.brain))
+        started = time.perf_counter()
+        (prediction,) = method.predict([case])
+        seconds += time.perf_counter() - started
+        assert prediction.slice_scores is not None
+        slices += int((prediction.slice_scores > 0).sum()) * len(channels)
+        drawn, lesion = prediction.anomaly_map.data, benchmark.lesion(case)
+        scores.append(_case_scores(drawn, lesion, case) | _false_positives(drawn, lesion, case))
+    row = {
+        f"{measure}{label}": float(np.mean([v for s in scores for v in s[measure]]))
+        for measure in scores[0]
+    }
+    return row | {f"slices/s{label}": slices / seconds}
+
+
+def _false_positives(
+    drawn: NDArray[np.float32], lesion: NDArray[np.bool_], case: PreparedCase
+) -> dict[str, list[float]]:
+    """Tell of each slice with brain and without lesion whether more than a spot is drawn there."""
+    pixel = case.placement.working.spacing_mm[0] ** 2
+    brain, sick, found = (
+        np.count_nonzero(volume, axis=(0, 1)) * pixel
+        for volume in (np.asarray(case.brain), lesion, drawn >= 0.5)
+    )
+    healthy = (brain >= BRAIN_MM2) & (sick == 0)
+    return {"drawn in healthy": [float(area > SPOT_MM2) for area in found[healthy]]}
 
 
 def _case_scores(

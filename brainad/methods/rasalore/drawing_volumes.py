@@ -1,4 +1,4 @@
-"""From slices to a volume (specification 10.1, 10.4): batches through the network, and back."""
+"""From slices to a volume (specification 10.1, 10.3, 10.4) and to scores."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
 from brainad.case import PreparedCase
 from brainad.encoders.slicing import highest_values, pixel_mm2
@@ -57,6 +58,29 @@ def draw_case(
             planes[z] = window.put_back(picture, (planes.shape[1], planes.shape[2]))
     drawn *= np.asarray(case.brain)
     return drawn
+
+
+def averaged_through_plane(
+    drawn: NDArray[np.float32], brain: NDArray[np.bool_], axis: int, reach: float
+) -> NDArray[np.float32]:
+    """Average what is drawn over neighbouring slices (specification 10.3).
+
+    A lesion goes on there; what misleads in a single slice does not.
+
+    Args:
+        drawn: (x, y, z).
+        brain: (x, y, z); the average is 0 outside.
+        axis: that slices count along.
+        reach: standard deviation of the weights in slices.
+    """
+    averaged = np.zeros_like(drawn)
+    looked_at = np.flatnonzero(drawn.any(axis=tuple({0, 1, 2} - {axis})))
+    if looked_at.size:
+        span = [slice(None)] * 3
+        span[axis] = slice(looked_at[0], looked_at[-1] + 1)
+        averaged[*span] = gaussian_filter1d(drawn[*span], reach, axis, mode="nearest")
+    averaged *= brain
+    return averaged
 
 
 def slice_scores(

@@ -19,7 +19,11 @@ from brainad.errors import DataError, UsageError
 from brainad.files import value_hash
 from brainad.method import Overlay, Scope, Session
 from brainad.methods.rasalore.crops import HALF, CropMaker, Crops
-from brainad.methods.rasalore.drawing_volumes import draw_case, slice_scores
+from brainad.methods.rasalore.drawing_volumes import (
+    averaged_through_plane,
+    draw_case,
+    slice_scores,
+)
 from brainad.methods.rasalore.entering import EnteringSlices
 from brainad.methods.rasalore.examples import (
     Example,
@@ -301,6 +305,10 @@ class RASALoRE:
             plan.least_pixels,
             plan.batch_size,
         )
-        scores = slice_scores(drawn, plan.slice_axis, case.placement.working.spacing_mm)
+        spacing = case.placement.working.spacing_mm
+        if plan.through_plane:
+            reach = plan.through_plane / spacing[plan.slice_axis]
+            drawn = averaged_through_plane(drawn, np.asarray(case.brain), plan.slice_axis, reach)
+        scores = slice_scores(drawn, plan.slice_axis, spacing)
         anomaly_map = Volume(drawn, case.placement.working)
         return Prediction(case.case_id, anomaly_map, float(scores.max()), scores)

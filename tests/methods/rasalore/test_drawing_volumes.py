@@ -8,7 +8,11 @@ import torch
 from torch import Tensor
 
 from brainad.case import TrainingCase
-from brainad.methods.rasalore.drawing_volumes import draw_case, slice_scores
+from brainad.methods.rasalore.drawing_volumes import (
+    averaged_through_plane,
+    draw_case,
+    slice_scores,
+)
 from brainad.methods.rasalore.network import Drawing, NetworkSize, Rasalore
 
 
@@ -48,6 +52,28 @@ def test_channels_are_fused(cohort: list[TrainingCase]) -> None:
     alone = draw_case(network, dark, ("T2",), 2, 64, 50, batch=64)
     lesion = case.images["T2"] > 0.9
     assert both[lesion].mean() < alone[lesion].mean()
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_what_is_drawn_in_a_single_slice_fades(axis: int) -> None:
+    drawn = np.zeros((30, 6, 6), dtype=np.float32)
+    drawn[5:] = 0.01
+    drawn[[9, *range(15, 22)], 2:4, 2:4] = 1
+    brain = np.ones(drawn.shape, dtype=np.bool_)
+    brain[:, 0] = False
+    drawn, brain = np.moveaxis(drawn, 0, axis), np.moveaxis(brain, 0, axis)
+    averaged = averaged_through_plane(drawn, brain, axis, 2.0)
+    assert averaged.dtype == np.float32
+    assert (averaged[~brain] == 0).all()
+    slices = np.moveaxis(averaged, axis, 0)
+    assert slices[9, 2, 2] < 0.25 and slices[18, 2, 2] > 0.9
+    assert (slices[:5] == 0).all(), "slices that are not looked at"
+    np.testing.assert_allclose(slices[5, 5, 5], 0.01, rtol=1e-3, err_msg="the outermost slice")
+
+
+def test_nothing_drawn_stays_nothing() -> None:
+    drawn = np.zeros((4, 4, 4), dtype=np.float32)
+    assert (averaged_through_plane(drawn, drawn == 0, 2, 2.0) == 0).all()
 
 
 def test_a_slice_is_as_anomalous_as_its_most_anomalous_200_mm2() -> None:

@@ -47,6 +47,7 @@ PLAN = RasalorePlan(
         epochs=2, channel_epochs=1, batch=4, optimiser="adam", rate=1e-3, clip=5.0,
         healthy_share=0.25,
     ),
+    through_plane=0.0,
     batch_size=8,
 )  # fmt: skip
 
@@ -136,7 +137,7 @@ def test_a_case_is_judged_by_the_channels_it_has(
     assert caught.value.where == "case_0"
 
 
-def test_the_state_holds_the_point_embeddings(
+def test_the_state_holds_all_that_a_prediction_needs(
     cohort: list[TrainingCase], resources: Resources
 ) -> None:
     method = learn(cohort, resources, MemorySession(), channels=("T2",))
@@ -147,6 +148,12 @@ def test_the_state_holds_the_point_embeddings(
     (one,), (two,) = method.predict([case]), other.predict([case])
     assert np.array_equal(one.anomaly_map.data, two.anomaly_map.data)
     assert np.array_equal(other.state_dict()["network.points"], state["network.points"])
+    averaging = RASALoRE(replace(PLAN, channels=("T2",), through_plane=3.0), resources)
+    averaging.load_state_dict(state)
+    (averaged,) = averaging.predict([case])
+    steps, before = (np.abs(np.diff(p.anomaly_map.data)).sum() for p in (averaged, one))
+    assert steps < before
+    assert averaged.slice_scores is not None and averaged.score == averaged.slice_scores.max()
 
 
 def test_prediction_needs_training(resources: Resources, cohort: list[TrainingCase]) -> None:
