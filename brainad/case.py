@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from brainad.volume import Grid
 
 Diagnosis = Literal["healthy", "unhealthy", "unknown"]
+Plane = Literal["sagittal", "coronal", "axial"]
+# Slices along world axis 0, 1, 2.
+PLANES: tuple[Plane, Plane, Plane] = ("sagittal", "coronal", "axial")
 
 
 class Supervision(StrEnum):
@@ -40,6 +43,18 @@ class Labels:
     mask: Path | None = None
     slices: Mapping[int, bool] = field(default_factory=dict)
     slice_axis: int | None = None
+
+
+def labelled_plane(labels: Labels, grid: Grid) -> Plane | None:
+    """Tell the plane of the labelled slices; None without labels per slice.
+
+    Args:
+        labels: of a case.
+        grid: of the file that they count on.
+    """
+    if not labels.slices or labels.slice_axis is None:
+        return None
+    return PLANES[grid.world_axis(labels.slice_axis)]
 
 
 @dataclass(frozen=True)

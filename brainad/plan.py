@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from brainad.case import Diagnosis
+from brainad.case import Diagnosis, Plane
 from brainad.errors import UsageError
 
 FORMAT_VERSION = 1
@@ -90,6 +90,7 @@ class CaseFingerprint(Table):
         label: diagnosis, given or derived.
         label_level: the finest label this case has.
         slice_labels: number of (normal, anomalous) slices that are known.
+        labelled_plane: of labels per slice; None without them.
         content_hash: identifies the files' contents.
     """
 
@@ -108,6 +109,7 @@ class CaseFingerprint(Table):
     label: Diagnosis
     label_level: LabelLevel
     slice_labels: tuple[int, int]
+    labelled_plane: Plane | None
     content_hash: str
 
 

@@ -72,6 +72,10 @@ class Grid:
         direction = np.abs(self.affine[:3, :3]) / np.array(self.spacing_mm)
         return int(np.argmax(direction[world_axis]))
 
+    def world_axis(self, array_axis: int) -> int:
+        """Return the world axis (0 right, 1 front, 2 up) that an array axis runs closest to."""
+        return int(np.argmax(np.abs(self.affine[:3, array_axis])))
+
     def corners_mm(self) -> NDArray[np.float64]:
         """World positions (8, 3) of the outermost voxel centres."""
         corners = np.array(list(itertools.product(*((0, n - 1) for n in self.shape))), dtype=float)

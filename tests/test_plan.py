@@ -25,6 +25,7 @@ CASE = CaseFingerprint(
     label="unknown",
     label_level="none",
     slice_labels=(0, 0),
+    labelled_plane=None,
     content_hash="f" * 64,
 )
 FINGERPRINT = Fingerprint(

@@ -93,6 +93,14 @@ def build_method(plan: Plan, configuration: str, resources: Resources) -> Method
             f"plan for {plan.dataset_name!a}",
             "plan again with brainad_plan_experiment",
         )
+    planned = plan.preprocessing.slice_axis
+    if (own := table.get("slice_axis", planned)) != planned:
+        raise UsageError(
+            f"slices of {configuration} count along axis {own}, those of preprocessing, and so the "
+            f"labels, along axis {planned}",
+            f"plan for {plan.dataset_name!a}",
+            "give both the same slice_axis",
+        )
     settings = from_table(spec.plan_type, table, f"configuration {configuration}")
     return spec.build(settings, resources)
 

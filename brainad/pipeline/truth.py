@@ -8,7 +8,8 @@ from functools import partial
 
 import numpy as np
 
-from brainad.case import Case, Labels
+from brainad.case import PLANES, Case, Labels, labelled_plane
+from brainad.errors import DataError
 from brainad.files import stat_signature, value_hash
 from brainad.nifti import read_grid
 from brainad.pipeline.cases import Outcome, attempt
@@ -16,7 +17,7 @@ from brainad.prepared import PreparedFolder
 from brainad.preprocessing.labels import Expectations, read_lesion
 from brainad.preprocessing.truth import place_truth
 from brainad.truth import PreparedTruthFolder
-from brainad.volume import Volume
+from brainad.volume import Grid, Volume
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class TruthKeeper:
 
     def _place(self, case: Case, key: str) -> None:
         prepared = self.prepared.read(case.case_id)
+        self._check_plane(case, prepared.placement.native)
         grids = {name: read_grid(path) for name, path in case.images.items()}
         # Reading a mask compares positions; the images' values play no part.
         blank = np.zeros((), dtype=np.float32)
@@ -68,6 +70,16 @@ class TruthKeeper:
             case.labels, lesion, prepared.placement, np.asarray(prepared.brain), self.slice_axis
         )
         self.truths.write(case.case_id, key, truth)
+
+    def _check_plane(self, case: Case, grid: Grid) -> None:
+        labelled, planned = labelled_plane(case.labels, grid), PLANES[self.slice_axis]
+        if labelled not in {None, planned}:
+            raise DataError(
+                f"its {labelled} slices are labelled, the plan is for {planned} ones",
+                case.case_id,
+                f'take its rows out of slices.csv; or write "axis": "{labelled}" into the brainad '
+                "block of dataset.json, which holds for all cases, and plan again",
+            )
 
 
 def _label_table(labels: Labels) -> dict[str, object]:

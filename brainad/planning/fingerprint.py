@@ -11,7 +11,7 @@ from typing import get_args
 import nibabel as nib
 import numpy as np
 
-from brainad.case import Case, Diagnosis
+from brainad.case import Case, Diagnosis, labelled_plane
 from brainad.errors import UsageError
 from brainad.files import stat_signature, value_hash
 from brainad.plan import FORMAT_VERSION, CaseFingerprint, Fingerprint, LabelLevel
@@ -56,6 +56,7 @@ def measure_case(
         label=label,
         label_level=level,
         slice_labels=_count_slices(case, label, lesion, grid),
+        labelled_plane=labelled_plane(case.labels, grid),
         content_hash=_hash_voxels(images),
     )
 
@@ -103,6 +104,7 @@ def input_hash(cases: Sequence[Case]) -> str:
                 case.patient_id,
                 case.labels.label,
                 sorted(case.labels.slices.items()),
+                case.labels.slice_axis,
                 {name: stat_signature(path) for name, path in case.images.items()},
                 stat_signature(case.labels.mask) if case.labels.mask else None,
             ]

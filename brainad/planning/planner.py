@@ -122,7 +122,7 @@ def plan_preprocessing(
     grid = choose_working_grid(
         fingerprint, space.brain_box_mm, registration.value, options.spacing_mm
     )
-    axis = choose_slice_axis(options.slice_axis)
+    axis = choose_slice_axis(fingerprint, options.slice_axis)
     landmarks = choose_landmarks(channels.value, space.landmarks)
     shape, spacing_mm = grid.value
     plan = PreprocessingPlan(

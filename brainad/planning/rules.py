@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
@@ -24,7 +25,7 @@ _MARGIN_MM = 6.0
 # Encoders see 14 x 14 voxels as one token, so the grid is made of whole cells of 14.
 _CELL_VOXELS = 14
 _CELL_MM = 14.0
-_AXES: dict[str, SliceAxis] = {"sagittal": 0, "coronal": 1, "axial": 2}
+_AXES: Mapping[str, SliceAxis] = {"sagittal": 0, "coronal": 1, "axial": 2}
 
 T = TypeVar("T")
 
@@ -152,11 +153,18 @@ def _needed_extents(
     )
 
 
-def choose_slice_axis(declared: str) -> Decision[SliceAxis]:
-    """Cut axially, as radiologists and the published 2D methods do, unless told otherwise."""
-    if declared == "auto":
-        return Decision(2, "axial slices are the custom of the field")
-    return Decision(_AXES[declared], f"dataset.json says {declared}")
+def choose_slice_axis(fingerprint: Fingerprint, declared: str) -> Decision[SliceAxis]:
+    """Cut where labels per slice were given; without any axially, as is the custom."""
+    if declared != "auto":
+        return Decision(_AXES[declared], f"dataset.json says {declared}")
+    labelled = Counter(case.labelled_plane for case in fingerprint.cases if case.labelled_plane)
+    if not labelled:
+        return Decision(_AXES["axial"], "axial slices are the custom of the field")
+    (plane, count), *others = labelled.most_common()
+    because = f"{plane} slices of {count} cases are labelled"
+    if others:
+        because += "; " + ", ".join(f"{name} ones of {n}" for name, n in others) + " are no use"
+    return Decision(_AXES[plane], because)
 
 
 def choose_landmarks(

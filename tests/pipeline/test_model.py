@@ -78,6 +78,14 @@ def test_a_configuration_must_be_in_the_plan(planned: Plan, resources: Resources
         build_method(planned, "2d", resources)
 
 
+def test_a_configuration_cuts_the_slices_that_are_labelled(
+    planned: Plan, resources: Resources
+) -> None:
+    other = replace(planned, configurations={"anyad": {"slice_axis": 0}})
+    with pytest.raises(UsageError, match=r"anyad count along axis 0, .* along axis 2"):
+        build_method(other, "anyad", resources)
+
+
 def test_a_plan_without_its_own_default_is_refused(planned: Plan, resources: Resources) -> None:
     lacking = replace(planned, configurations={"\ud800": {}})
     with pytest.raises(UsageError, match="has no configuration 'codegraph3d'") as caught:

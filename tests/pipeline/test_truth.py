@@ -77,3 +77,14 @@ def test_a_mask_that_cannot_be_read_says_nothing(
     stored = keeper(phantom_work, tmp_path).truths.read(case.case_id)
     assert stored.lesion is None
     assert np.unique(stored.slices).tolist() == [UNKNOWN]
+
+
+def test_labels_of_another_plane_than_the_plans_are_told(
+    phantom_work: DatasetWork, case: Case, tmp_path: Path
+) -> None:
+    axis = read_volume(case.images["T2"]).grid.array_axis(0)
+    labels = Labels(slices={1: True}, slice_axis=axis)
+    (outcome,) = keeper(phantom_work, tmp_path).keep([replace(case, labels=labels)])
+    assert outcome.failure is not None
+    assert outcome.failure.message == "its sagittal slices are labelled, the plan is for axial ones"
+    assert '"axis": "sagittal"' in outcome.failure.fix

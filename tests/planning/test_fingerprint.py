@@ -92,6 +92,15 @@ def test_labels(
     lesion = None if anomalous is None else lesion_in(*anomalous)
     found = measured(Labels(declared, slices=slices, slice_axis=2), lesion)
     assert (found.label, found.label_level, found.slice_labels) == (label, level, counts)
+    assert found.labelled_plane == ("axial" if slices else None)
+
+
+def test_another_axis_of_slice_labels_is_another_input() -> None:
+    one, other = (
+        input_hash([replace(CASE, labels=Labels(slices={3: True}, slice_axis=axis))])
+        for axis in (0, 1)
+    )
+    assert one != other
 
 
 def test_hash_follows_the_content_not_the_names() -> None:

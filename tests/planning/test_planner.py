@@ -42,6 +42,7 @@ HEAD = CaseFingerprint(
     label="unknown",
     label_level="none",
     slice_labels=(0, 0),
+    labelled_plane=None,
     content_hash="1",
 )
 FINGERPRINT = Fingerprint(

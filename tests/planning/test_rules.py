@@ -31,6 +31,7 @@ def case(**changes: Any) -> CaseFingerprint:
         "label": "unknown",
         "label_level": "none",
         "slice_labels": (0, 0),
+        "labelled_plane": None,
         "content_hash": "1",
     }
     return CaseFingerprint(**{**table, **changes})
@@ -159,7 +160,18 @@ def test_impossible_spacing(spacing_mm: float) -> None:
     ("declared", "value"), [("auto", 2), ("axial", 2), ("coronal", 1), ("sagittal", 0)]
 )
 def test_slice_axis(declared: str, value: int) -> None:
-    assert rules.choose_slice_axis(declared).value == value
+    assert rules.choose_slice_axis(fingerprint(), declared).value == value
+
+
+def test_slices_are_cut_where_they_are_labelled() -> None:
+    coronal, sagittal = case(labelled_plane="coronal"), case(labelled_plane="sagittal")
+    cases = fingerprint(case(), coronal, sagittal, coronal)
+    decision = rules.choose_slice_axis(cases, "auto")
+    assert decision.value == 1
+    assert (
+        decision.because == "coronal slices of 2 cases are labelled; sagittal ones of 1 are no use"
+    )
+    assert rules.choose_slice_axis(cases, "axial").value == 2
 
 
 def test_landmarks_are_copied_for_the_planned_channels() -> None:

@@ -26,6 +26,7 @@ CASE = CaseFingerprint(
     label="unknown",
     label_level="case",
     slice_labels=(0, 0),
+    labelled_plane=None,
     content_hash="",
 )
 

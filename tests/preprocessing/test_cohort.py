@@ -22,6 +22,7 @@ CASE = CaseFingerprint(
     label="unknown",
     label_level="none",
     slice_labels=(0, 0),
+    labelled_plane=None,
     content_hash="1",
 )
 

@@ -181,6 +181,7 @@ def test_anatomy(fraction: float, message: str | None) -> None:
         label="unknown",
         label_level="none",
         slice_labels=(0, 0),
+        labelled_plane=None,
         content_hash="1",
     )
     case = Case("a", "a", {"T1": Path("t1.nii")}, "T1")

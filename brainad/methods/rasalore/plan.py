@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from brainad.encoders.vision_language import EMBEDDED
 from brainad.methods.rasalore.augmentation import Freedom
@@ -83,7 +84,7 @@ class RasalorePlan(MethodPlan):
     """
 
     channels: tuple[str, ...]
-    slice_axis: int
+    slice_axis: Literal[0, 1, 2]
     least_pixels: int
     least_mask: int
     encoder: str

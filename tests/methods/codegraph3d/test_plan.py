@@ -54,6 +54,7 @@ def fingerprint(cases: int) -> Fingerprint:
         label="unknown",
         label_level="none",
         slice_labels=(0, 0),
+        labelled_plane=None,
         content_hash="",
     )
     return Fingerprint(

@@ -51,6 +51,7 @@ def fingerprint(**coverage: float) -> Fingerprint:
         label="unknown",
         label_level="none",
         slice_labels=(0, 0),
+        labelled_plane=None,
         content_hash="",
     )
     return Fingerprint(
