@@ -21,8 +21,8 @@ import argparse
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,6 @@ from brainad.phantom import PhantomOptions
 from brainad.pipeline.cases import Share
 from brainad.pipeline.dataset import PREPARED_FOLDER, TRUTH_FOLDER, DatasetWork
 from brainad.pipeline.executors import Processes
-from brainad.pipeline.overlays import write_overlays
 from brainad.pipeline.phantoms import Cohort, write_cohort
 from brainad.pipeline.resources import measure_resources
 from brainad.plan import Plan, Resources, from_table, to_table
@@ -186,6 +185,7 @@ class VariantSession:
 
     own: FolderSession
     shared: FolderSession
+    shown: list[Overlay] = field(default_factory=list)
 
     def load(self, stage: str) -> dict[str, Any] | None:
         return self._keeper(stage).load(stage)
@@ -195,6 +195,10 @@ class VariantSession:
 
     def report(self, stage: str, epoch: int, epochs: int, values: Mapping[str, float]) -> None:
         self._keeper(stage).report(stage, epoch, epochs, values)
+
+    def show(self, name: str, overlays: Iterable[Overlay]) -> None:
+        self.shown[:] = overlays
+        self.own.show(name, self.shown)
 
     def array(self, name: str, key: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
         return self.own.array(name, key, shape, dtype)
@@ -230,9 +234,8 @@ def run(benchmark: Benchmark, variant: str, toy: bool) -> dict[str, Any]:
     started = time.perf_counter()
     method.fit(cases, session)
     minutes = (time.perf_counter() - started) / 60
-    write_overlays(method, "rasalore", work)
     row = {"variant": variant, "fit minutes": minutes}
-    row |= _pseudo_mask_scores(benchmark, cases, method.overlays())
+    row |= _pseudo_mask_scores(benchmark, cases, session.shown)
     everyone = TrainingCases(
         prepared, truths, [*benchmark.training, *benchmark.test], Supervision.SLICE
     )

@@ -39,8 +39,23 @@ class Scope(StrEnum):
     COHORT = "cohort"
 
 
+@dataclass(frozen=True, eq=False)
+class Overlay:
+    """A slice with what was drawn on it, for a person to look at.
+
+    Args:
+        name: of the slice, fit for a file.
+        image: (rows, columns) uint8.
+        mask: (rows, columns) bool.
+    """
+
+    name: str
+    image: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+
+
 class Session(Protocol):
-    """What the pipeline lends a method while it learns: progress, checkpoints and disk space."""
+    """What the pipeline lends a method while it learns: a voice, checkpoints and disk space."""
 
     def load(self, stage: str) -> dict[str, Any] | None:
         """Return the last checkpoint of a stage, or None if the stage was never saved."""
@@ -56,6 +71,14 @@ class Session(Protocol):
             epoch: epochs that are finished, from 1.
             epochs: epochs of the stage.
             values: what was measured in this epoch, by name.
+        """
+
+    def show(self, name: str, overlays: Iterable[Overlay]) -> None:
+        """Let a person look at what the method draws for itself.
+
+        Args:
+            name: of what is drawn, fit for a file; it replaces what was shown under it before.
+            overlays: taken one by one.
         """
 
     def array(self, name: str, key: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
@@ -127,29 +150,6 @@ class EncodingMethod(Method, Protocol):
 
     def remember(self, encodings: Sequence[Encoding], spread: Spread = map) -> None:
         """Keep encodings of reference cases, against which later cases are scored alone."""
-
-
-@dataclass(frozen=True, eq=False)
-class Overlay:
-    """A slice with what was drawn on it, for a person to look at.
-
-    Args:
-        name: of the slice, fit for a file.
-        image: (rows, columns) uint8.
-        mask: (rows, columns) bool.
-    """
-
-    name: str
-    image: NDArray[np.uint8]
-    mask: NDArray[np.bool_]
-
-
-@runtime_checkable
-class ShowingMethod(Protocol):
-    """What a method does beside its work if it draws masks for itself while it learns."""
-
-    def overlays(self) -> Sequence[Overlay]:
-        """Return what the last `fit` drew; empty before it."""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,6 @@ from brainad.pipeline.dataset import (
 )
 from brainad.pipeline.evaluate import TruthFolder, find_truth
 from brainad.pipeline.model import Model, build_method, open_model, with_own_threshold
-from brainad.pipeline.overlays import write_overlays
 from brainad.pipeline.planning import read_plan
 from brainad.pipeline.splits import keep_or_make_splits
 from brainad.pipeline.trained import (
@@ -240,7 +239,6 @@ def _fit(fold: Fold, plan: Plan, key: str, resources: Resources, overwrite: bool
     method = build_method(plan, fold.configuration, resources)
     cases = TrainingCases(fold.prepared, fold.truths, fold.train, fold.spec.supervision)
     method.fit(cases, session)
-    write_overlays(method, fold.configuration, fold.folder)
     card = _card(fold, key, method.channels)
     stored = StoredModel(plan, fold.configuration, method.state_dict(), None, card)
     model_folder.write(fold.folder, stored)

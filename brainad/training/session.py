@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from brainad.errors import ResourceError
 from brainad.files import read_json, write_json
+from brainad.method import Overlay
 from brainad.training.checkpoint import load_state, save_state
+from brainad.training.overlays import write_overlays
 from brainad.training.progress import ProgressFigure
 
 _log = logging.getLogger(__name__)
@@ -58,6 +60,10 @@ class FolderSession:
         log_epoch(stage, epoch, epochs, values)
         self._progress.add(stage, epoch, values, is_last=epoch == epochs)
 
+    def show(self, name: str, overlays: Iterable[Overlay]) -> None:
+        """See `Session.show`: a folder with pictures, and a page."""
+        write_overlays(name, overlays, self._folder)
+
     def array(self, name: str, key: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
         """See `Session.array`."""
         path = self._arrays / f"{name}.npy"
@@ -90,6 +96,7 @@ class MemorySession:
     def __init__(self) -> None:
         self.states: dict[str, dict[str, Any]] = {}
         self.reports: list[tuple[str, int, dict[str, float]]] = []
+        self.shown: dict[str, list[Overlay]] = {}
         self._arrays: dict[str, tuple[str, NDArray[Any]]] = {}
 
     def load(self, stage: str) -> dict[str, Any] | None:
@@ -104,6 +111,10 @@ class MemorySession:
         """See `Session.report`."""
         log_epoch(stage, epoch, epochs, values)
         self.reports.append((stage, epoch, dict(values)))
+
+    def show(self, name: str, overlays: Iterable[Overlay]) -> None:
+        """See `Session.show`."""
+        self.shown[name] = list(overlays)
 
     def array(self, name: str, key: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
         """See `Session.array`."""

@@ -18,7 +18,6 @@ from brainad.files import read_json
 from brainad.inference.outputs import OutputFolder
 from brainad.nifti import read_grid
 from brainad.pipeline.dataset import DatasetWork
-from brainad.pipeline.overlays import PAGE
 from brainad.pipeline.planning import read_plan
 from brainad.pipeline.trained import fold_folder, trainer_folder
 
@@ -66,7 +65,7 @@ def test_a_method_walks_from_masks_to_a_report(
         code, _, said = command(train_command.main, "501", name, "0", "-device", "cpu", *roots)
         assert code == 0, said
         fold = fold_folder(trainer_folder(home / "results" / raw.name, name), "0")
-        assert (fold / PAGE).is_file() == (name == "rasalore")
+        assert (fold / "pseudo_masks.html").is_file() == (name == "rasalore")
     code, shown, said = command(
         predict_command.main,
         *("-i", raw / "imagesTr", "-o", target, "-d", "501", "-c", name, "-device", "cpu"),

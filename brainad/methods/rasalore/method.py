@@ -65,7 +65,6 @@ class RASALoRE:
         self._resources = resources
         self._device = torch.device(resources.device)
         self._network: Rasalore | None = None
-        self._overlays: tuple[Overlay, ...] = ()
 
     @property
     def scope(self) -> Scope:
@@ -88,7 +87,7 @@ class RASALoRE:
         maker, entering = self._learn_prompts(cases, known, anomalous, session)
         anomalous = spread_examples(anomalous, self._plan.training.slices)
         masks = maker.keep(cases, anomalous, known, entering, session)
-        self._overlays = tuple(self._draw_overlays(cases, anomalous, masks))
+        session.show("pseudo_masks", self._draw_overlays(cases, anomalous, masks))
         crops = self._cut(cases, healthy, anomalous, masks, session)
         self._network = self._train(crops, session)
 
@@ -121,10 +120,6 @@ class RASALoRE:
             )
         for case in cases:
             yield self._predict(self._network, case)
-
-    def overlays(self) -> tuple[Overlay, ...]:
-        """Return the pseudo masks of the last `fit`, for a person to look at."""
-        return self._overlays
 
     def state_dict(self) -> dict[str, Any]:
         """Return the network, point embeddings included."""

@@ -10,7 +10,7 @@ import pytest
 
 from brainad.case import TrainingCase
 from brainad.errors import DataError, UsageError
-from brainad.method import Scope, ShowingMethod
+from brainad.method import Scope
 from brainad.methods.rasalore.losses import LossSettings
 from brainad.methods.rasalore.mask_making import MaskSettings
 from brainad.methods.rasalore.method import RASALoRE
@@ -105,9 +105,10 @@ def test_an_interrupted_fit_ends_like_one_that_was_not(
 
 
 def test_pseudo_masks_can_be_looked_at(cohort: list[TrainingCase], resources: Resources) -> None:
-    method = learn(cohort, resources, MemorySession())
-    assert isinstance(method, ShowingMethod)
-    overlays = method.overlays()
+    session = MemorySession()
+    with pytest.raises(UsageError, match="none of 24 pseudo masks has 100000 pixels"):
+        learn(cohort, resources, session, least_mask=100_000)
+    overlays = session.shown["pseudo_masks"]
     assert len(overlays) == 24
     assert overlays[0].name == "case_0_slice_008"
     assert overlays[0].image.shape == overlays[0].mask.shape == (72, 80)
