@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import resource
 import signal
 import sys
 import time
@@ -17,6 +18,8 @@ from brainad.errors import BrainadError, DataError, UsageError
 from brainad.pipeline.stop import STOP
 
 EXIT_DONE, EXIT_BUG, EXIT_USAGE, EXIT_CASES_FAILED, EXIT_STOPPED = 0, 1, 2, 3, 4
+
+_MANY_FILES = 65_536
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +35,7 @@ def run(parser: Parser, work: Callable[[argparse.Namespace], int]) -> None:
     _set_up_logging(arguments)
     STOP.forget()
     signal.signal(signal.SIGTERM, _stop)
+    _allow_many_files()
     try:
         code = work(arguments)
     except BrainadError as error:
@@ -58,6 +62,12 @@ def _exit_code(error: BrainadError) -> int:
             return EXIT_CASES_FAILED
         case _:
             return EXIT_STOPPED
+
+
+def _allow_many_files() -> None:
+    """Let a training keep one array open per case and channel; 1,024 files are customary."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, _MANY_FILES)), hard))
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:

@@ -4,6 +4,7 @@ import argparse
 import json
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -181,3 +182,19 @@ def test_arguments_reach_the_work(command: Command) -> None:
     parser.flag("-o", required=True)
     command(lambda: run(parser, remember), "-o", "there")
     assert seen[0].o == "there"
+
+
+def test_a_work_may_keep_many_files_open(command: Command) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    seen: list[int] = []
+
+    def work() -> int:
+        seen.append(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        return 0
+
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+        command(main(work))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert seen == [min(before[1], 65_536)]
