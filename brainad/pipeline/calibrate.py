@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from brainad import methods
 from brainad.arrays import ArrayFolder
 from brainad.errors import UsageError
 from brainad.evaluation.calibration import calibrate_on_healthy
-from brainad.files import write_json
+from brainad.files import read_json, write_json
 from brainad.inference.outputs import OutputFolder
 from brainad.pipeline.detect import PredictionFolder
 from brainad.pipeline.evaluate import TruthFolder
+from brainad.pipeline.model import with_own_threshold
+from brainad.pipeline.report import REPORT_FILE
 from brainad.plan import to_table
 from brainad.prediction import Calibration
 from brainad.prepared import PreparedFolder
@@ -46,6 +49,15 @@ def calibrate_folder(
             str(predictions),
             "label cases as healthy in cases.csv and predict them; keep the folder .brainad",
         )
-    calibration = calibrate_on_healthy([folder.statistics(name) for name in finished], fpr)
+    statistics = [folder.statistics(name) for name in finished]
+    calibration = _as_the_method(calibrate_on_healthy(statistics, fpr), predictions)
     write_json(target, to_table(calibration))
     return calibration
+
+
+def _as_the_method(calibration: Calibration, predictions: Path) -> Calibration:
+    """Let the method that predicted keep the threshold of its maps, if it has one."""
+    report = predictions / REPORT_FILE
+    if not report.is_file():
+        return calibration
+    return with_own_threshold(calibration, methods.get(read_json(report)["configuration"]))

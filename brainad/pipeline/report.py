@@ -18,6 +18,7 @@ from brainad.reporting.html import Report, write_report
 from brainad.summary import Summary
 from brainad.volume import Volume
 
+REPORT_FILE = "run_report.json"
 _SHOWN_CASES = 12
 _COLUMNS = (
     "case_id", "score", "prediction", "p_value", "anomalous_volume_mm3", "largest_component_mm3",
@@ -30,7 +31,7 @@ def write_run_report(folder: Path, run: RunReport, options: Mapping[str, Any]) -
     output = OutputFolder(folder)
     done = [marker for marker in run.markers if not marker.failure]
     write_json(
-        folder / "run_report.json",
+        folder / REPORT_FILE,
         {
             "format_version": FORMAT_VERSION,
             "notice": "research software, not a medical device",

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from brainad.errors import UsageError
-from brainad.files import read_json
+from brainad.files import read_json, write_json
 from brainad.inference.outputs import OutputFolder
 from brainad.pipeline.calibrate import calibrate_folder
 from brainad.pipeline.evaluate import TruthFolder, find_truth
+from brainad.pipeline.report import REPORT_FILE
 from brainad.plan import from_table
 from brainad.prediction import Calibration
 
@@ -33,6 +34,17 @@ def test_thresholds_can_be_read_back(predicted: Path, truth: TruthFolder, tmp_pa
     assert from_table(Calibration, read_json(target), str(target)) == calibration
     assert len(calibration.healthy_scores) == 5
     assert "rate of 0.2" in calibration.source
+
+
+def test_a_method_keeps_its_own_threshold_of_maps(
+    predicted: Path, truth: TruthFolder, tmp_path: Path
+) -> None:
+    without = calibrate_folder(predicted, truth, 0.2, tmp_path / "a.json")
+    assert without.map_threshold != 0.5
+    write_json(predicted / REPORT_FILE, {"configuration": "rasalore"})
+    own = calibrate_folder(predicted, truth, 0.2, tmp_path / "b.json")
+    assert own.map_threshold == 0.5
+    assert own.patient_threshold == without.patient_threshold
 
 
 def test_only_kept_predictions_are_used(
