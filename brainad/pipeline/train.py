@@ -10,11 +10,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from torch import OutOfMemoryError
+
 from brainad import methods, model_folder
 from brainad.arrays import ArrayFolder
 from brainad.case import Supervision
 from brainad.dataset import Dataset, read_dataset
-from brainad.errors import UsageError
+from brainad.errors import ResourceError, UsageError
 from brainad.evaluation.calibration import (
     CaseStatistics,
     calibrate_on_cohort,
@@ -238,7 +240,15 @@ def _fit(fold: Fold, plan: Plan, key: str, resources: Resources, overwrite: bool
     write_json(fold.folder / ENVIRONMENT_FILE, _environment(resources))
     method = build_method(plan, fold.configuration, resources)
     cases = TrainingCases(fold.prepared, fold.truths, fold.train, fold.spec.supervision)
-    method.fit(cases, session)
+    try:
+        method.fit(cases, session)
+    except OutOfMemoryError as error:
+        raise ResourceError(
+            f"{resources.device} has too little memory for {fold.configuration}",
+            f"training of fold {fold.fold}",
+            "close what else computes there and run the same command again; or lower the batch "
+            "size of the configuration in the plan, with which the training starts anew",
+        ) from error
     card = _card(fold, key, method.channels)
     stored = StoredModel(plan, fold.configuration, method.state_dict(), None, card)
     model_folder.write(fold.folder, stored)

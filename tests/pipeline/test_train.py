@@ -22,8 +22,9 @@ from brainad.cli import predict as predict_command
 from brainad.cli import share as share_command
 from brainad.cli import train as train_command
 from brainad.dataset import read_dataset
-from brainad.errors import DataError, UsageError
+from brainad.errors import DataError, ResourceError, UsageError
 from brainad.files import read_json, write_csv, write_json
+from brainad.methods.anyad.method import AnyAD
 from brainad.phantom import PhantomOptions
 from brainad.pipeline.cases import Share
 from brainad.pipeline.dataset import PLAN_FILE, DatasetWork
@@ -304,6 +305,18 @@ def test_what_cannot_be_trained_is_refused_before_anything_starts(
     code, _, err = command(train_command.main, "504", "anyad", "0", "-fpr", "2", *flags(home))
     assert code == 2
     assert "-fpr" in err
+
+
+def test_an_exhausted_device_is_told(
+    home: Workspace, resources: Resources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhaust(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(AnyAD, "fit", exhaust)
+    with pytest.raises(ResourceError, match="cpu has too little memory for anyad") as caught:
+        train_fold(fold_of(home, "1", tmp_path), resources, TrainingOptions())
+    assert "batch size" in caught.value.fix
 
 
 def test_no_normal_slice_is_told(home: Workspace, tmp_path: Path) -> None:
