@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -9,6 +10,8 @@ from typing import Any, Protocol
 from brainad.errors import UsageError
 from brainad.method import Session
 from brainad.training.seeding import seed_everything, stream_seed
+
+_log = logging.getLogger(__name__)
 
 Epoch = Callable[[int], Mapping[str, float]]
 
@@ -56,6 +59,7 @@ def run_epochs(
         done = int(state["epochs_done"])
         for name, part in parts.items():
             part.load_state_dict(state["parts"][name])
+        _log.info("%s: %d of %d epochs were done before", stage, done, epochs)
     for number in range(done, epochs):
         seed_everything(stream_seed(seed, stage, number))
         values = epoch(number)

@@ -77,12 +77,14 @@ def test_an_interrupted_stage_ends_like_an_uninterrupted_one(
     assert train(session(), keep_every=keep_every).drawn == train(MemorySession()).drawn
 
 
-def test_a_finished_stage_is_restored_and_not_run() -> None:
+def test_a_finished_stage_is_restored_and_not_run(caplog: pytest.LogCaptureFixture) -> None:
     session = MemorySession()
     drawn = train(session).drawn
     session.reports.clear()
-    assert train(session).drawn == drawn
+    with caplog.at_level("INFO", "brainad"):
+        assert train(session).drawn == drawn
     assert session.reports == []
+    assert caplog.messages == ["fit: 6 of 6 epochs were done before"]
 
 
 def test_a_loss_that_explodes_is_told() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -17,7 +18,7 @@ from brainad.encoders.slicing import SliceFrame, resized
 from brainad.files import value_hash
 from brainad.method import Session
 from brainad.methods.rasalore.entering import EnteringSlices
-from brainad.methods.rasalore.examples import Example
+from brainad.methods.rasalore.examples import Example, rows_by_case
 from brainad.methods.rasalore.prompt_tuning import Answer, PromptTuning
 from brainad.methods.rasalore.pseudo_masks import (
     UsualMaps,
@@ -26,6 +27,8 @@ from brainad.methods.rasalore.pseudo_masks import (
     through_plane,
     without_outliers,
 )
+
+_log = logging.getLogger(__name__)
 
 _BATCH = 16
 
@@ -103,10 +106,16 @@ class MaskMaker:
         masks = session.array("rasalore/pseudo_masks", key, shape, "uint8")
         done = session.array("rasalore/pseudo_masks_done", key, (1,), "bool")
         if not done[0]:
+            _log.info("drawing %d pseudo masks", len(examples))
             for row, drawn in enumerate(self._draw(slices, examples, healthy)):
-                example = examples[row]
-                brain = np.take(cases[example.case].case.brain, example.index, self.axis)
-                masks[row] = np.where(self._clean(drawn, brain), 255, 0)
+                masks[row] = drawn
+            for number, rows in rows_by_case(examples).items():
+                brain = np.moveaxis(np.asarray(cases[number].case.brain), self.axis, 0)
+                for row in rows:
+                    inside = brain[examples[row].index]
+                    masks[row] = np.where(self._clean(masks[row] > 0, inside), 255, 0)
+            if isinstance(masks, np.memmap):
+                masks.flush()
             done[0] = True
         return masks
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -218,7 +219,7 @@ class RASALoRE:
         _log.info("stage 2: %d of %d pseudo masks are usable", usable.size, len(anomalous))
         chosen = [anomalous[number] for number in usable]
         weak = [np.asarray(masks[number]) for number in usable]
-        second = self._segment(cases, chosen, weak)
+        second = self._segment(cases, chosen, weak, session)
         if plan.training.healthy_share:
             healthy = spread_examples(healthy, plan.training.slices)
             empty = np.zeros_like(weak[0])
@@ -229,20 +230,35 @@ class RASALoRE:
         return maker.cut(cases, chosen, weak, second, session, key)
 
     def _segment(
-        self, cases: Sequence[TrainingCase], examples: list[Example], weak: list[NDArray[np.uint8]]
+        self,
+        cases: Sequence[TrainingCase],
+        examples: list[Example],
+        weak: list[NDArray[np.uint8]],
+        session: Session,
     ) -> list[NDArray[np.uint8]]:
+        """Ask the segmenter, which takes seconds per slice on a CPU; its answers are kept."""
         plan = self._plan
         if plan.medsam == NO_SEGMENTER:
-            return [np.zeros_like(mask) for mask in weak]
-        segmenter = load_segmenter(plan.medsam, self._resources.weights, self._device)
-        drawn = [np.zeros_like(mask) for mask in weak]
-        for number, rows in rows_by_case(examples).items():
-            slices = gamma_corrected(self._slices(cases[number].case))
-            for row in rows:
-                index = examples[row].index
-                seed = stream_seed(plan.seed, "box", number, index)
-                drawn[row] = segment(segmenter, slices[index], weak[row], seed)
-        return drawn
+            return [np.zeros_like(weak[0])] * len(weak)
+        asked = [asdict(example) for example in examples]
+        content = hashlib.sha256(np.stack(weak).tobytes()).hexdigest()
+        key = value_hash([plan.medsam, plan.seed, asked, content])
+        shape = (len(weak), *weak[0].shape)
+        drawn = session.array("rasalore/segmenter_masks", key, shape, "uint8")
+        done = session.array("rasalore/segmenter_masks_done", key, shape[:1], "bool")
+        if not done.all():
+            _log.info("asking %s for masks of %d slices", plan.medsam, np.sum(~done))
+            segmenter = load_segmenter(plan.medsam, self._resources.weights, self._device)
+            for number, rows in rows_by_case(examples).items():
+                todo = [row for row in rows if not done[row]]
+                slices = gamma_corrected(self._slices(cases[number].case)) if todo else ()
+                for row in todo:
+                    index = examples[row].index
+                    seed = stream_seed(plan.seed, "box", number, index)
+                    drawn[row] = segment(segmenter, slices[index], weak[row], seed)
+                    done[row] = True
+        session.show("segmenter_masks", self._draw_overlays(cases, examples, drawn))
+        return list(drawn)
 
     def _slices(self, case: PreparedCase) -> NDArray[np.uint8]:
         return grey_slices(case, self._plan.channels[0], self._plan.slice_axis)

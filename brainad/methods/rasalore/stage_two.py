@@ -193,8 +193,8 @@ def lesson_losses(
 ) -> dict[str, Tensor]:
     """Return the losses of a batch by name, averaged over slices and the channels they have.
 
-    Where the bridge (the first channel) is there too, the points of the others are drawn to
-    its points.
+    Every slice has the bridge, the first channel; the points of the others are drawn to its
+    points.
     """
     count, used = lesson.present.shape
     chosen = {channels[c]: torch.nonzero(lesson.present[:, c])[:, 0] for c in range(used)}
@@ -229,18 +229,13 @@ def _alignment(
     """Return the alignment of a batch: a mean over the other channels of each slice."""
     count = len(lesson.images)
     total = lesson.images.new_zeros(())
-    if bridge not in chosen:
-        return total
-    place = {int(row): position for position, row in enumerate(chosen[bridge])}
     others = 1 / lesson.present[:, 1:].sum(1).clamp(min=1).to(lesson.images)
     for name, rows in chosen.items():
-        both = [(position, int(row)) for position, row in enumerate(rows) if int(row) in place]
-        if name == bridge or not both:
+        if name == bridge:
             continue
-        mine = drawings[name].embeddings[[position for position, _ in both]]
-        theirs = drawings[bridge].embeddings[[place[row] for _, row in both]]
-        loss = alignment_loss(mine, theirs, settings.alignment_reduction)
-        total = total + (loss * others[[row for _, row in both]]).sum() / count
+        theirs = drawings[bridge].embeddings[rows]
+        loss = alignment_loss(drawings[name].embeddings, theirs, settings.alignment_reduction)
+        total = total + (loss * others[rows]).sum() / count
     return total
 
 

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from brainad.case import TrainingCase
+from brainad.encoders.sam import Box
 from brainad.errors import DataError, UsageError
 from brainad.method import Scope
+from brainad.methods.rasalore import method as method_module
 from brainad.methods.rasalore.losses import LossSettings
 from brainad.methods.rasalore.mask_making import MaskSettings
 from brainad.methods.rasalore.method import RASALoRE
@@ -113,6 +116,32 @@ def test_pseudo_masks_can_be_looked_at(cohort: list[TrainingCase], resources: Re
     assert overlays[0].name == "case_0_slice_008"
     assert overlays[0].image.shape == overlays[0].mask.shape == (72, 80)
     assert any(overlay.mask.any() for overlay in overlays)
+
+
+def test_the_segmenter_is_asked_once_about_each_mask(
+    cohort: list[TrainingCase], resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    class Drawer:
+        def segment(self, image: NDArray[np.uint8], box: Box) -> NDArray[np.float32]:
+            asked.append(len(asked))
+            if len(asked) == 3:
+                raise KeyboardInterrupt
+            logits = np.full(image.shape, -5, dtype=np.float32)
+            logits[box[1], box[0]] = 5
+            return logits
+
+    monkeypatch.setattr(method_module, "load_segmenter", lambda *_: Drawer())
+    session = MemorySession()
+    with pytest.raises(KeyboardInterrupt):
+        learn(cohort, resources, session, medsam="lite")
+    learn(cohort, resources, session, medsam="lite")
+    weak, drawn = session.shown["pseudo_masks"], session.shown["segmenter_masks"]
+    assert len(asked) == len(drawn) + 1, "nothing but the one that was interrupted is repeated"
+    assert {each.mask.sum() for each in drawn} == {1}
+    masks = {each.name: each.mask for each in weak}
+    assert all(masks[each.name].any() for each in drawn)
 
 
 def test_a_case_is_judged_by_the_channels_it_has(
