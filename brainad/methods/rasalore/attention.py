@@ -70,7 +70,9 @@ class RegionAwareAttention(nn.Module):
             query = self._project("q", head, points).expand(len(tokens), -1, -1)
             key = self._project("k", head, tokens)
             value = self._project("v", head, values)
-            seen.append(F.scaled_dot_product_attention(query, key, value))
+            # Only with a dimension of heads does torch leave out the matrix of all pairs.
+            attended = F.scaled_dot_product_attention(query[:, None], key[:, None], value[:, None])
+            seen.append(attended[:, 0])
         embeddings = self.out(torch.cat(seen, dim=-1)) + points
         return embeddings, self.ffn(embeddings)
 
