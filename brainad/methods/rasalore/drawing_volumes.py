@@ -29,7 +29,7 @@ def draw_case(
     least_pixels: int,
     batch: int,
 ) -> NDArray[np.float32]:
-    """Draw the mask of a case; several channels are fused by the mean of their logits.
+    """Draw the mask of a case; several channels are fused by their logits.
 
     Args:
         network: in evaluation mode.
@@ -51,9 +51,9 @@ def draw_case(
     for start in range(0, indices.size, batch):
         chosen = indices[start : start + batch]
         windows = [brain_window(slice_) for slice_ in bright[here[0]][chosen]]
-        logits = torch.stack(
-            [_logits(network, name, windows, bright[name][chosen], image) for name in here]
-        ).mean(0)
+        logits = network.fuse(
+            {name: _logits(network, name, windows, bright[name][chosen], image) for name in here}
+        )
         for z, window, picture in zip(chosen, windows, torch.sigmoid(logits).cpu(), strict=True):
             planes[z] = window.put_back(picture, (planes.shape[1], planes.shape[2]))
     drawn *= np.asarray(case.brain)

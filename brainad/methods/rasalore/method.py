@@ -296,6 +296,7 @@ class RASALoRE:
         trainer.train_bridge(crops, session)
         if len(plan.channels) > 1:
             trainer.train_channels(crops, session)
+            trainer.measure_agreement(crops)
         return network.eval()
 
     def _predict(self, network: Rasalore, case: PreparedCase) -> Prediction:

@@ -14,6 +14,9 @@ from brainad.methods.rasalore.embeddings import draw_frequencies, location_embed
 from brainad.methods.rasalore.encoder import ImageEncoder
 from brainad.methods.rasalore.refiner import Refiner
 
+# Of a channel in a fusion: what a channel that learnt nothing still counts.
+_LEAST_WEIGHT = 1e-3
+
 
 @dataclass(frozen=True)
 class NetworkSize:
@@ -73,9 +76,13 @@ class Rasalore(nn.Module):
         names: of the image channels; each has an attention of its own.
         seed: of the fixed point embeddings, which travel with the weights.
         integer_frequencies: as released; see `draw_frequencies`.
+
+    Attributes:
+        agreement: (channels,) how well each channel draws the masks that were learnt from, Dice.
     """
 
     points: Tensor
+    agreement: Tensor
 
     def __init__(
         self, size: NetworkSize, names: Sequence[str], seed: int, *, integer_frequencies: bool
@@ -90,6 +97,7 @@ class Rasalore(nn.Module):
         )
         frequencies = draw_frequencies(width, seed, integer=integer_frequencies)
         self.register_buffer("points", location_embeddings(size.points, *frequencies))
+        self.register_buffer("agreement", torch.ones(len(names)))
         self.apply(_initialise)
         # Drawn last, the bridge first: what the bridge learns alone does not depend on the others.
         self.attention = nn.ModuleDict(
@@ -130,6 +138,17 @@ class Rasalore(nn.Module):
                 images, logits.split(counts), seen, strict=True
             )
         }
+
+    def fuse(self, logits: Mapping[str, Tensor]) -> Tensor:
+        """Average logits over channels; a channel weighs as much as it learnt to draw.
+
+        Args:
+            logits: by name of the channel, all of one shape.
+        """
+        names = list(self.attention)
+        weights = self.agreement[[names.index(name) for name in logits]].clamp(min=_LEAST_WEIGHT)
+        shares = weights / weights.sum()
+        return torch.einsum("c,c...->...", shares, torch.stack(list(logits.values())))
 
     def copy_attention(self, source: str) -> None:
         """Start the attention of every other channel from that of one that is trained."""

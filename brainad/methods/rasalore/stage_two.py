@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -21,6 +22,7 @@ from brainad.methods.rasalore.losses import (
     stage_two_loss,
 )
 from brainad.methods.rasalore.network import Drawing, NetworkSize, Rasalore
+from brainad.methods.rasalore.overlap import soft_dice
 from brainad.methods.rasalore.points import active_points
 from brainad.methods.rasalore.schedules import halving_rate
 from brainad.methods.rasalore.stage_one import make_optimiser
@@ -28,6 +30,8 @@ from brainad.training.loop import Stateful, run_epochs
 from brainad.training.sampling import shuffled_batches
 from brainad.training.schedules import WarmUpCosine
 from brainad.training.seeding import stream_seed
+
+_log = logging.getLogger(__name__)
 
 BRIDGE_STAGE = "rasalore_bridge"
 CHANNEL_STAGE = "rasalore_channels"
@@ -115,6 +119,23 @@ class NetworkTrainer:
         self._network.copy_attention(self._channels[0])
         channels = len(self._channels)
         self._run(CHANNEL_STAGE, self._settings.channel_epochs, channels, crops, session)
+
+    @torch.no_grad()
+    def measure_agreement(self, crops: Crops) -> None:
+        """Compare what each channel draws with the pseudo masks, for the fusion of channels."""
+        for channel, name in enumerate(self._channels):
+            rows = np.flatnonzero(crops.anomalous & crops.present[:, channel])
+            overlaps = []
+            for start in range(0, rows.size, self._settings.batch):
+                chosen = rows[start : start + self._settings.batch]
+                images = torch.from_numpy(crops.images[chosen, channel].astype(np.float32))
+                drawing = self._network(images[:, None].to(self._device), name)
+                weak = torch.from_numpy(crops.large[chosen] > HALF).to(self._device)
+                overlaps.append(soft_dice((drawing.logits > 0).float(), weak.float()))
+            if overlaps:
+                self._network.agreement[channel] = torch.cat(overlaps).mean()
+        measured = zip(self._channels, self._network.agreement.tolist(), strict=True)
+        _log.info("Dice with the pseudo masks: %s", ", ".join(f"{c} {d:.2f}" for c, d in measured))
 
     def _run(self, stage: str, epochs: int, used: int, crops: Crops, session: Session) -> None:
         settings = self._settings

@@ -244,7 +244,19 @@ def test_other_channels_do_not_change_how_the_bridge_starts() -> None:
     one, three = states
     assert len(three) > len(one)
     for name, tensor in one.items():
+        if name == "agreement":
+            continue
         torch.testing.assert_close(three[name], tensor, rtol=0, atol=0)
+
+
+def test_channels_weigh_as_much_as_they_learnt() -> None:
+    network = build(names=("T2", "T1", "FLAIR"))
+    t2, t1, flair = torch.rand(3, 2, 8, 8)
+    torch.testing.assert_close(network.fuse({"T1": t1, "T2": t2}), (t1 + t2) / 2)
+    network.agreement[:] = torch.tensor([0.6, 0.0, 0.2])
+    torch.testing.assert_close(network.fuse({"FLAIR": flair, "T2": t2}), 0.75 * t2 + 0.25 * flair)
+    assert (network.fuse({"T2": t2, "T1": t1}) - t2).abs().max() < 0.01
+    assert torch.equal(network.fuse({"T1": t1}), t1)
 
 
 def test_activations_repeat_only_with_integer_frequencies() -> None:

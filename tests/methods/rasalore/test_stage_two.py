@@ -102,6 +102,18 @@ def test_channels_learn_from_the_bridge(crops: Crops) -> None:
     assert not network.training
 
 
+def test_a_channel_that_shows_nothing_agrees_with_nothing(crops: Crops) -> None:
+    network = network_of("T2", "FLAIR")
+    trainer = trainer_of(network)
+    trainer.train_bridge(crops, MemorySession())
+    network.copy_attention("T2")
+    crops.images[:, 1] = 40
+    trainer.measure_agreement(crops)
+    bridge, other = network.agreement.tolist()
+    assert bridge >= 0.7
+    assert other < 0.3
+
+
 def lesson_with(present: list[list[bool]]) -> Lesson:
     generator = torch.Generator().manual_seed(0)
     count = len(present)
