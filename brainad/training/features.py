@@ -1,4 +1,4 @@
-"""Features of a frozen encoder, computed once and kept as float16, resumable row by row."""
+"""What is computed once per row and kept, resumable; features of a frozen encoder as float16."""
 
 from __future__ import annotations
 
@@ -28,25 +28,38 @@ def keep_features(
     compute: Compute,
     batch: int = 8,
 ) -> NDArray[np.float16]:
-    """Return features from disk, after computing the rows that are not there yet.
+    """Return features from disk as float16; otherwise as `keep_rows`."""
+    return keep_rows(session, name, key, (shape, "float16"), compute, batch)
+
+
+def keep_rows(
+    session: Session,
+    name: str,
+    key: str,
+    form: tuple[tuple[int, ...], str],
+    compute: Compute,
+    batch: int,
+) -> NDArray[Any]:
+    """Return rows from disk, after computing those that are not there yet.
 
     Args:
         session: lends the disk space.
         name: of the array, unique in the session.
-        key: identifies encoder, settings and images.
-        shape: (rows, …).
-        compute: numbers of rows → (their count, …), any float type.
+        key: identifies all that the rows follow from.
+        form: (rows, …), and the type as numpy spells it.
+        compute: numbers of rows → (their count, …).
         batch: rows per call; they survive an interruption together.
 
     Returns:
-        ``shape`` float16, on disk.
+        An array of that form, on disk.
     """
-    array = session.array(name, key, shape, "float16")
-    done = session.array(f"{name}_done", key, (shape[0],), "bool")
+    shape, dtype = form
+    array = session.array(name, key, shape, dtype)
+    done = session.array(f"{name}_done", key, shape[:1], "bool")
     todo = np.flatnonzero(~np.asarray(done))
     for start in range(0, todo.size, batch):
         rows = todo[start : start + batch]
-        array[rows] = np.asarray(compute(rows.tolist()), dtype=np.float16)
+        array[rows] = np.asarray(compute(rows.tolist()), dtype=dtype)
         if isinstance(array, np.memmap):
             array.flush()
         done[rows] = True

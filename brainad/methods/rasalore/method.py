@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from brainad.case import PreparedCase, TrainingCase
-from brainad.encoders.sam import load_segmenter
+from brainad.encoders.sam import Segmenter, load_segmenter
 from brainad.encoders.slicing import SliceFrame
 from brainad.encoders.vision_language import load_vision_language
 from brainad.errors import DataError, UsageError
@@ -43,6 +44,7 @@ from brainad.methods.rasalore.stage_one import tune_prompts
 from brainad.methods.rasalore.stage_two import NetworkTrainer
 from brainad.plan import Resources
 from brainad.prediction import Prediction
+from brainad.training.features import keep_rows
 from brainad.training.seeding import seed_everything, stream_seed
 from brainad.volume import Volume
 
@@ -242,21 +244,32 @@ class RASALoRE:
             return [np.zeros_like(weak[0])] * len(weak)
         asked = [asdict(example) for example in examples]
         content = hashlib.sha256(np.stack(weak).tobytes()).hexdigest()
-        key = value_hash([plan.medsam, plan.seed, asked, content])
-        shape = (len(weak), *weak[0].shape)
-        drawn = session.array("rasalore/segmenter_masks", key, shape, "uint8")
-        done = session.array("rasalore/segmenter_masks_done", key, shape[:1], "bool")
-        if not done.all():
-            _log.info("asking %s for masks of %d slices", plan.medsam, np.sum(~done))
-            segmenter = load_segmenter(plan.medsam, self._resources.weights, self._device)
-            for number, rows in rows_by_case(examples).items():
-                todo = [row for row in rows if not done[row]]
-                slices = gamma_corrected(self._slices(cases[number].case)) if todo else ()
-                for row in todo:
-                    index = examples[row].index
-                    seed = stream_seed(plan.seed, "box", number, index)
-                    drawn[row] = segment(segmenter, slices[index], weak[row], seed)
-                    done[row] = True
+
+        @functools.cache
+        def segmenter() -> Segmenter:
+            _log.info("asking %s about %d slices", plan.medsam, len(examples))
+            return load_segmenter(plan.medsam, self._resources.weights, self._device)
+
+        @functools.lru_cache(maxsize=1)
+        def bright(number: int) -> NDArray[np.uint8]:
+            return gamma_corrected(self._slices(cases[number].case))
+
+        def ask(rows: Sequence[int]) -> NDArray[np.uint8]:
+            drawn = []
+            for row in rows:
+                number, index = examples[row].case, examples[row].index
+                seed = stream_seed(plan.seed, "box", number, index)
+                drawn.append(segment(segmenter(), bright(number)[index], weak[row], seed))
+            return np.stack(drawn)
+
+        drawn = keep_rows(
+            session,
+            "rasalore/segmenter_masks",
+            value_hash([plan.medsam, plan.seed, asked, content]),
+            ((len(weak), *weak[0].shape), "uint8"),
+            ask,
+            batch=1,
+        )
         session.show("segmenter_masks", self._draw_overlays(cases, examples, drawn))
         return list(drawn)
 
