@@ -17,6 +17,7 @@ from brainad.nifti import write_volume
 from brainad.plan import FORMAT_VERSION
 from brainad.prediction import Result
 
+REPORT_FILE = "run_report.json"
 PATIENT_COLUMNS = (
     "case_id", "score", "score_raw", "prediction", "threshold", "p_value",
     "anomalous_volume_mm3", "largest_component_mm3", "max_slice_axis", "max_slice_index",

@@ -9,11 +9,10 @@ from brainad.arrays import ArrayFolder
 from brainad.errors import UsageError
 from brainad.evaluation.calibration import calibrate_on_healthy
 from brainad.files import read_json, write_json
-from brainad.inference.outputs import OutputFolder
+from brainad.inference.outputs import REPORT_FILE, OutputFolder
 from brainad.pipeline.detect import PredictionFolder
 from brainad.pipeline.evaluate import TruthFolder
 from brainad.pipeline.model import with_own_threshold
-from brainad.pipeline.report import REPORT_FILE
 from brainad.plan import to_table
 from brainad.prediction import Calibration
 from brainad.prepared import PreparedFolder

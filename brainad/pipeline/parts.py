@@ -9,7 +9,7 @@ from pathlib import Path
 
 from brainad.errors import UsageError
 from brainad.files import read_json, value_hash, write_json
-from brainad.inference.outputs import Marker, OutputFolder
+from brainad.inference.outputs import REPORT_FILE, Marker, OutputFolder
 from brainad.pipeline.cases import Share
 from brainad.plan import FORMAT_VERSION, Table, from_table, to_table
 
@@ -161,7 +161,7 @@ def _require_one_run(parts: Sequence[Part], target: Path) -> None:
 
 def _update_report(target: Path, merged: Merged) -> None:
     """Have run_report.json, which every part wrote for itself, count all of them."""
-    path = target / "run_report.json"
+    path = target / REPORT_FILE
     if not path.is_file():
         return
     output = OutputFolder(target)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from brainad.files import write_json
-from brainad.inference.outputs import Marker, OutputFolder
+from brainad.inference.outputs import REPORT_FILE, Marker, OutputFolder
 from brainad.nifti import read_volume
 from brainad.pipeline.predict import RunReport
 from brainad.plan import FORMAT_VERSION, to_table
@@ -18,7 +18,6 @@ from brainad.reporting.html import Report, write_report
 from brainad.summary import Summary
 from brainad.volume import Volume
 
-REPORT_FILE = "run_report.json"
 _SHOWN_CASES = 12
 _COLUMNS = (
     "case_id", "score", "prediction", "p_value", "anomalous_volume_mm3", "largest_component_mm3",

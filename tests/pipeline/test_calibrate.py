@@ -6,10 +6,9 @@ import pytest
 
 from brainad.errors import UsageError
 from brainad.files import read_json, write_json
-from brainad.inference.outputs import OutputFolder
+from brainad.inference.outputs import REPORT_FILE, OutputFolder
 from brainad.pipeline.calibrate import calibrate_folder
 from brainad.pipeline.evaluate import TruthFolder, find_truth
-from brainad.pipeline.report import REPORT_FILE
 from brainad.plan import from_table
 from brainad.prediction import Calibration
 
