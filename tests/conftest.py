@@ -45,6 +45,11 @@ from brainad.workspace import find_workspace
 DATA = Path(__file__).parent / "data"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let those who have a GPU run the methods' tests on it."""
+    parser.addoption("--device", default="cpu", help="where methods compute: cpu, cuda, cuda:N")
+
+
 def pytest_sessionstart() -> None:
     """Fetch the embedded weights once, like brainad_download_weights; the tests have no network."""
     for name in (DEFAULT_ENCODER, "all_minilm_l6_v2"):
@@ -73,10 +78,11 @@ def colin27_brain() -> Path:
 
 
 @pytest.fixture(scope="session")
-def resources(tmp_path_factory: pytest.TempPathFactory) -> Resources:
+def resources(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Resources:
     """Describe a small machine without any weights."""
     weights = tmp_path_factory.mktemp("weights")
-    return Resources("cpu", 4.0, 2, weights, (), seconds_per_case=60.0)
+    device = pytestconfig.getoption("--device")
+    return Resources(device, 4.0, 2, weights, (), seconds_per_case=60.0)
 
 
 @pytest.fixture

@@ -126,6 +126,8 @@ class MedSADNetwork(nn.Module):
         self.attention: TokenPatchAttention | None = None
         self.decoder: SegmentationDecoder | None = None
         if settings.segmentation == "cross_attention":
+            # How many rows the words have is known once the tower, wherever it is, has read them.
+            self.to(text.device)
             with torch.no_grad():
                 rows = len(self.read(text).abnormal)
             self.attention = TokenPatchAttention(shared, settings.attention_heads)
