@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from brainad.errors import UsageError
+
 CANONICAL = ("T1", "T1CE", "T2", "FLAIR", "PD", "DWI", "ADC", "SWI")
 
 _ALIASES: dict[str, str] = {
@@ -14,6 +16,8 @@ _ALIASES: dict[str, str] = {
     "t2w": "T2",
     **dict.fromkeys(("t2f", "fla", "fl", "t2flair", "flairw"), "FLAIR"),
 }
+# What names of files and of a network's parts cannot hold.
+_FORBIDDEN = re.compile(r"[./\\\x00-\x1f]")
 
 
 def canonical_channel(name: str, extra: Mapping[str, str] | None = None) -> str | None:
@@ -29,3 +33,22 @@ def canonical_channel(name: str, extra: Mapping[str, str] | None = None) -> str 
     word = re.sub(r"[_\-\s]", "", name).lower()
     added = {re.sub(r"[_\-\s]", "", alias).lower(): to for alias, to in (extra or {}).items()}
     return added.get(word) or _ALIASES.get(word)
+
+
+def channel_name(word: str, where: str, extra: Mapping[str, str] | None = None) -> str:
+    """Return the canonical name of a channel, or the word itself if it is not known.
+
+    Args:
+        word: as the user wrote it.
+        where: it was found, for the error.
+        extra: additional aliases, alias to canonical name.
+
+    Raises:
+        UsageError: the word has a character that cannot be part of a name.
+    """
+    name = canonical_channel(word, extra) or word.strip()
+    if _FORBIDDEN.search(name):
+        raise UsageError(
+            f"a channel is called {word!r}", where, "choose a name without full stops and slashes"
+        )
+    return name

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from brainad.channels import CANONICAL, canonical_channel
+from brainad.channels import CANONICAL, channel_name
 from brainad.errors import UsageError
 from brainad.files import read_json
 from brainad.nifti import ENDINGS
@@ -116,7 +116,7 @@ def _channel_names(
     for number, word in sorted(listed.items(), key=lambda item: str(item[0])):
         if not str(number).isdecimal() or not isinstance(word, str) or not word.strip():
             raise UsageError(f"channel_names holds {number!r}: {word!r}", where, fix)
-        name = canonical_channel(word, options.aliases) or word.strip()
+        name = channel_name(word, where, options.aliases)
         if name in names.values():
             name = f"{name}_{int(number):04d}"
         if name not in CANONICAL:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brainad.case import Case, Labels
-from brainad.channels import CANONICAL, canonical_channel
+from brainad.channels import CANONICAL, channel_name
 from brainad.dataset_description import FILE_NAME, read_description
 from brainad.errors import DataError, UsageError
 from brainad.files import is_safe_name, safe_name
@@ -139,7 +139,7 @@ def _vocabulary(
             "give its subfolder imagesTr or imagesTs, or name the dataset with -d",
         )
     endings = {
-        (case_stem(Path(end)) or end): canonical_channel(name) or name
+        (case_stem(Path(end)) or end): channel_name(name, "--channel_map")
         for name, end in channel_map.items()
     }
     places = (folder, folder.resolve().parent)

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from brainad.channels import CANONICAL, canonical_channel
+from brainad.channels import CANONICAL, canonical_channel, channel_name
+from brainad.errors import UsageError
 
 
 @pytest.mark.parametrize("name", CANONICAL)
@@ -39,3 +40,15 @@ def test_further_aliases_are_spelt_as_freely_and_stand_above_the_built_in_ones()
     assert canonical_channel("dark_fluid", extra) == "FLAIR"
     assert canonical_channel("T2F", extra) == "T2"
     assert canonical_channel("t1", extra) == "T1"
+
+
+def test_a_word_that_is_not_known_is_a_name_of_its_own() -> None:
+    assert channel_name("t1w", "a test") == "T1"
+    assert channel_name(" T2* ", "a test") == "T2*"
+
+
+@pytest.mark.parametrize("word", ["T1.post", "T1/Gd", "..", "a\\b", "a\tb"])
+def test_a_name_can_be_part_of_other_names(word: str) -> None:
+    with pytest.raises(UsageError, match="a channel is called") as caught:
+        channel_name(word, "a test")
+    assert caught.value.where == "a test"

@@ -75,6 +75,7 @@ def test_options_block(tmp_path: Path) -> None:
     [
         ({"channel_names": None}, "channel_names"),
         ({"channel_names": {"T1": "0000"}}, "channel_names"),
+        ({"channel_names": {"0": "T1.post"}}, "T1.post"),
         ({"labels": None}, "labels"),
         ({"labels": {"background": "zero"}}, "background"),
         ({"file_ending": ".png"}, "file_ending"),

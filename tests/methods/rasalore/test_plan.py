@@ -89,6 +89,15 @@ def test_a_cpu_gets_a_small_network_and_frozen_blocks() -> None:
     assert small.training.epochs < 200
 
 
+@pytest.mark.parametrize("resources", [CPU, GPU])
+def test_other_channels_join_before_the_bridge_is_sure_of_itself(resources: Resources) -> None:
+    alone = plan(resources, T2=1.0).training.epochs
+    together = plan(resources, T2=1.0, T1=1.0)
+    assert together.training.epochs == alone // 10
+    assert together.training.channel_epochs == alone
+    assert any(f"{alone} of all channels" in reason for reason in together.reasons)
+
+
 def test_a_clip_is_taken_where_its_weights_are() -> None:
     assert plan(CPU).encoder == EMBEDDED
     clip = replace(CPU, vision_language=("clip_vitl14",))
