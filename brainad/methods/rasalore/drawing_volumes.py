@@ -105,6 +105,7 @@ def _logits(
     network: Rasalore, name: str, windows: Sequence[Window], slices: Grey, image: int
 ) -> torch.Tensor:
     cut = [window.cut(slice_, image) for window, slice_ in zip(windows, slices, strict=True)]
-    images = torch.from_numpy(np.stack(cut).astype(np.float32))[:, None]
+    shown = network.shown(name, np.stack(cut))
+    images = torch.from_numpy(shown.astype(np.float32))[:, None]
     drawing: Drawing = network(images.to(network.points.device), name)
     return drawing.logits

@@ -306,6 +306,7 @@ class RASALoRE:
         trainer = NetworkTrainer(
             network, plan.channels, plan.network, plan.losses, plan.training, plan.seed
         )
+        trainer.choose_negatives(crops)
         trainer.train_bridge(crops, session)
         if len(plan.channels) > 1:
             trainer.train_channels(crops, session)

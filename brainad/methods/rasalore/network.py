@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +13,7 @@ from brainad.methods.rasalore.attention import RegionAwareAttention
 from brainad.methods.rasalore.decoder import MaskDecoder
 from brainad.methods.rasalore.embeddings import draw_frequencies, location_embeddings
 from brainad.methods.rasalore.encoder import ImageEncoder
+from brainad.methods.rasalore.grey import Grey
 from brainad.methods.rasalore.refiner import Refiner
 
 # Of a channel in a fusion: what a channel that learnt nothing still counts.
@@ -79,10 +81,12 @@ class Rasalore(nn.Module):
 
     Attributes:
         agreement: (channels,) how well each channel draws the masks that were learnt from, Dice.
+        negative: (channels,) bool, of which channels the negative is `shown`.
     """
 
     points: Tensor
     agreement: Tensor
+    negative: Tensor
 
     def __init__(
         self, size: NetworkSize, names: Sequence[str], seed: int, *, integer_frequencies: bool
@@ -98,6 +102,7 @@ class Rasalore(nn.Module):
         frequencies = draw_frequencies(width, seed, integer=integer_frequencies)
         self.register_buffer("points", location_embeddings(size.points, *frequencies))
         self.register_buffer("agreement", torch.ones(len(names)))
+        self.register_buffer("negative", torch.zeros(len(names), dtype=torch.bool))
         self.apply(_initialise)
         # Drawn last, the bridge first: what the bridge learns alone does not depend on the others.
         self.attention = nn.ModuleDict(
@@ -145,10 +150,23 @@ class Rasalore(nn.Module):
         Args:
             logits: by name of the channel, all of one shape.
         """
-        names = list(self.attention)
-        weights = self.agreement[[names.index(name) for name in logits]].clamp(min=_LEAST_WEIGHT)
+        weights = self.agreement[[self._number(name) for name in logits]].clamp(min=_LEAST_WEIGHT)
         shares = weights / weights.sum()
         return torch.einsum("c,c...->...", shares, torch.stack(list(logits.values())))
+
+    def _number(self, name: str) -> int:
+        return list(self.attention).index(name)
+
+    def shown(self, name: str, crops: Grey) -> Grey:
+        """Return what the network is to be shown of crops: themselves, or their negatives.
+
+        Args:
+            name: of the image channel.
+            crops: (…, image, image); what is 0 lies outside the brain and stays 0.
+        """
+        if not self.negative[self._number(name)]:
+            return crops
+        return np.where(crops > 0, 255 - crops, crops)
 
     def copy_attention(self, source: str) -> None:
         """Start the attention of every other channel from that of one that is trained."""

@@ -120,6 +120,19 @@ class NetworkTrainer:
         channels = len(self._channels)
         self._run(CHANNEL_STAGE, self._settings.channel_epochs, channels, crops, session)
 
+    def choose_negatives(self, crops: Crops) -> None:
+        """Show a channel in the negative if its lesions are dark and the bridge's are not.
+
+        Or the other way round. Attention that learnt to look for bright lesions finds none where
+        they are dark, and hardly learns to.
+        """
+        contrasts = [_contrast(crops, channel) for channel in range(len(self._channels))]
+        unlike = [contrast * contrasts[0] < 0 for contrast in contrasts]
+        self._network.negative.copy_(torch.tensor(unlike))
+        names = [name for name, negative in zip(self._channels, unlike, strict=True) if negative]
+        if names:
+            _log.info("shown in the negative: %s", ", ".join(names))
+
     @torch.no_grad()
     def measure_agreement(self, crops: Crops) -> None:
         """Compare what each channel draws with the pseudo masks, for the fusion of channels."""
@@ -128,7 +141,8 @@ class NetworkTrainer:
             overlaps = []
             for start in range(0, rows.size, self._settings.batch):
                 chosen = rows[start : start + self._settings.batch]
-                images = torch.from_numpy(crops.images[chosen, channel].astype(np.float32))
+                shown = self._network.shown(name, crops.images[chosen, channel])
+                images = torch.from_numpy(shown.astype(np.float32))
                 drawing = self._network(images[:, None].to(self._device), name)
                 weak = torch.from_numpy(crops.large[chosen] > HALF).to(self._device)
                 overlaps.append(soft_dice((drawing.logits > 0).float(), weak.float()))
@@ -175,9 +189,13 @@ class NetworkTrainer:
     def _lesson(
         self, crops: Crops, batch: NDArray[np.intp], used: int, rng: np.random.Generator
     ) -> Lesson:
+        shown = [
+            self._network.shown(name, crops.images[batch, channel])
+            for channel, name in enumerate(self._channels[:used])
+        ]
         images, masks = [], []
-        for row in batch:
-            pictures = list(crops.images[row, :used])
+        for place, row in enumerate(batch):
+            pictures = [channel[place] for channel in shown]
             drawn = [crops.small[row], crops.large[row], crops.segmenter[row]]
             if self._settings.augment:
                 pictures, drawn = augment(pictures, drawn, self._settings.freedom, rng)
@@ -207,6 +225,18 @@ class NetworkTrainer:
             torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._settings.clip)
         optimiser.step()
         return {"loss": total.item(), **{name: loss.item() for name, loss in losses.items()}}
+
+
+def _contrast(crops: Crops, channel: int) -> float:
+    """Return how much brighter a channel is inside pseudo masks than in the rest of the brain."""
+    sums, counts = np.zeros(2), np.zeros(2)
+    for row in np.flatnonzero(crops.anomalous & crops.present[:, channel]):
+        inside, image = crops.small[row] > HALF, crops.images[row, channel]
+        for place, chosen in enumerate((inside, ~inside & (image > 0))):
+            sums[place] += image[chosen].sum()
+            counts[place] += chosen.sum()
+    inside_mean, outside_mean = sums / counts.clip(1)
+    return float(inside_mean - outside_mean)
 
 
 def lesson_losses(

@@ -54,6 +54,17 @@ def test_channels_are_fused(cohort: list[TrainingCase]) -> None:
     assert both[lesion].mean() < alone[lesion].mean()
 
 
+def test_a_channel_with_dark_lesions_is_drawn_from_its_negative(
+    cohort: list[TrainingCase],
+) -> None:
+    case, network = cohort[0].case, Bright()
+    lesion = case.images["T2"] > 0.9
+    dark = replace(case, images={"FLAIR": np.where(lesion, 0.2, 0.8 * case.brain)})
+    assert draw_case(network, dark, ("FLAIR",), 2, 64, 50, batch=64)[lesion].mean() < 0.1
+    network.negative[1] = True
+    assert draw_case(network, dark, ("FLAIR",), 2, 64, 50, batch=64)[lesion].mean() > 0.8
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_what_is_drawn_in_a_single_slice_fades(axis: int) -> None:
     drawn = np.zeros((30, 6, 6), dtype=np.float32)

@@ -244,9 +244,19 @@ def test_other_channels_do_not_change_how_the_bridge_starts() -> None:
     one, three = states
     assert len(three) > len(one)
     for name, tensor in one.items():
-        if name == "agreement":
+        if name in ("agreement", "negative"):
             continue
         torch.testing.assert_close(three[name], tensor, rtol=0, atol=0)
+
+
+def test_the_negative_of_a_brain_is_a_brain() -> None:
+    network = build(names=("T2", "T1"))
+    network.negative[1] = True
+    crops = np.array([[0, 0, 1], [100, 254, 255]], dtype=np.uint8)
+    assert network.shown("T2", crops) is crops
+    shown = network.shown("T1", crops)
+    assert shown.tolist() == [[0, 0, 254], [155, 1, 0]]
+    assert shown.dtype == np.uint8
 
 
 def test_channels_weigh_as_much_as_they_learnt() -> None:

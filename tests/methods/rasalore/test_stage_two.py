@@ -102,6 +102,39 @@ def test_channels_learn_from_the_bridge(crops: Crops) -> None:
     assert not network.training
 
 
+def negative(crops: Crops, channel: int) -> None:
+    images = crops.images[:, channel]
+    images[:] = 255 - images
+
+
+@pytest.mark.parametrize(
+    ("dark", "expected"), [((), (False, False)), ((1,), (False, True)), ((0, 1), (False, False))]
+)
+def test_a_channel_is_shown_in_the_negative_where_lesions_look_unlike_the_bridges(
+    crops: Crops, dark: tuple[int, ...], expected: tuple[bool, ...]
+) -> None:
+    for channel in dark:
+        negative(crops, channel)
+    network = network_of("T2", "T1")
+    trainer_of(network).choose_negatives(crops)
+    assert tuple(network.negative.tolist()) == expected
+
+
+def test_what_the_bridge_learnt_is_of_use_where_lesions_are_dark(crops: Crops) -> None:
+    network = network_of("T2", "T1")
+    negative(crops, 1)
+    trainer = trainer_of(network)
+    trainer.train_bridge(crops, MemorySession())
+    network.copy_attention("T2")
+    agreements = []
+    for choose in (lambda _: None, trainer.choose_negatives):
+        choose(crops)
+        trainer.measure_agreement(crops)
+        agreements.append(network.agreement[1].item())
+    assert agreements[0] < 0.3
+    assert agreements[1] >= 0.7
+
+
 def test_a_channel_that_shows_nothing_agrees_with_nothing(crops: Crops) -> None:
     network = network_of("T2", "FLAIR")
     trainer = trainer_of(network)
