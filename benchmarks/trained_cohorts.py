@@ -131,16 +131,17 @@ def _write_split(cohort: Cohort) -> None:
 
 def changed(plan: Plan, configuration: str, settings: Mapping[str, Any]) -> Plan:
     """Replace settings of one configuration; nested tables are merged."""
-    table = _merged(plan.configurations[configuration], settings)
+    table = merged(plan.configurations[configuration], settings)
     return replace(plan, configurations={**plan.configurations, configuration: table})
 
 
-def _merged(table: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(table)
+def merged(table: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace values of a table; nested tables are merged."""
+    result = dict(table)
     for name, value in settings.items():
-        nested = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping)
-        merged[name] = _merged(merged[name], value) if nested else value
-    return merged
+        nested = isinstance(value, Mapping) and isinstance(result.get(name), Mapping)
+        result[name] = merged(result[name], value) if nested else value
+    return result
 
 
 @dataclass(frozen=True, eq=False)
