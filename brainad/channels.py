@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from brainad.errors import UsageError
+from brainad.files import is_safe_name
 
 CANONICAL = ("T1", "T1CE", "T2", "FLAIR", "PD", "DWI", "ADC", "SWI")
 
@@ -16,8 +17,6 @@ _ALIASES: dict[str, str] = {
     "t2w": "T2",
     **dict.fromkeys(("t2f", "fla", "fl", "t2flair", "flairw"), "FLAIR"),
 }
-# What names of files and of a network's parts cannot hold.
-_FORBIDDEN = re.compile(r"[./\\\x00-\x1f]")
 
 
 def canonical_channel(name: str, extra: Mapping[str, str] | None = None) -> str | None:
@@ -47,7 +46,8 @@ def channel_name(word: str, where: str, extra: Mapping[str, str] | None = None) 
         UsageError: the word has a character that cannot be part of a name.
     """
     name = canonical_channel(word, extra) or word.strip()
-    if _FORBIDDEN.search(name):
+    # Channels name files and parts of networks; torch allows no full stop in the latter.
+    if "." in name or not is_safe_name(name):
         raise UsageError(
             f"a channel is called {word!r}", where, "choose a name without full stops and slashes"
         )

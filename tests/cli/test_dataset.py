@@ -328,6 +328,10 @@ def test_names_that_climb_lead_nowhere(
             "channel_names": {"0": "T2", "1": "../../up"},
             "brainad": {"required_channels": [], "channel_aliases": {"T2": ["../../up"]}},
         },
+        {
+            "channel_names": {"0": "T2"},
+            "brainad": {"required_channels": [], "channel_aliases": {"../../up": ["tee2"]}},
+        },
     ):
         write_json(raw / "dataset.json", {**description, **change})
         copy_of(raw, "x").replace(raw / "imagesTr" / "x_tee2.nii.gz")
